@@ -1,0 +1,99 @@
+import { z } from 'zod';
+import { usageSchema } from './rate-card.js';
+
+/**
+ * The upward contract: one record about one call that was admitted, written by a data plane, priced by a worker.
+ * It names tenants, keys and members by pseudonymous ids only and holds no prompt and no completion.
+ */
+
+/** A caller's address, device and browser, readable only with the key owner's private key. See `sealClient`. */
+export const sealedClientSchema = z.object({
+  /** base64url: a 32-byte symmetric key sealed (X25519) to the member's public key. */
+  key: z.string().max(200),
+  /** base64url: AES-256-GCM of the JSON of {@link CallerClient}; nonce, ciphertext, tag. */
+  data: z.string().max(4096),
+});
+export type SealedClient = z.infer<typeof sealedClientSchema>;
+
+/** What is sealed; each at most 512 characters, empty where the caller did not say. */
+export interface CallerClient {
+  readonly ip: string;
+  readonly device: string;
+  readonly browser: string;
+}
+
+/** Who counted: the provider's own report, a local estimate, or nobody (nothing is billed then). */
+export const countedBySchema = z.enum(['provider', 'estimated', 'none']);
+
+export const attemptSchema = z.object({
+  targetId: z.uuid().nullable(),
+  providerId: z.uuid(),
+  credentialId: z.uuid(),
+  upstreamModel: z.string().max(256),
+  /** HTTP status that the provider answered; null when it never did. */
+  status: z.int().min(100).max(599).nullable(),
+  usage: usageSchema,
+  countedBy: countedBySchema,
+  /** What the provider charges the operator; null where no cost card is kept for the target. */
+  costCardVersionId: z.uuid().nullable(),
+});
+export type Attempt = z.infer<typeof attemptSchema>;
+
+/** How a call ended. `interrupted`: the process that carried it died; found when its spool was recovered. */
+export const outcomeSchema = z.enum([
+  'completed',
+  'caller-left',
+  'provider-refused',
+  'provider-failed',
+  'timed-out',
+  'interrupted',
+]);
+export type Outcome = z.infer<typeof outcomeSchema>;
+
+export const usageEventSchema = z.object({
+  version: z.literal(1),
+  /** UUIDv7 minted at admission; the call's request id toward caller and provider, and the ledger's idempotency key. */
+  eventId: z.uuid(),
+  /** The spool that the record was written to, new at every process start. */
+  spoolId: z.uuid(),
+  /** Contiguous from 1 within the spool. */
+  seq: z.int().positive(),
+  kind: z.enum(['usage', 'interrupted']),
+  tenantId: z.uuid(),
+  apiKeyId: z.uuid(),
+  memberId: z.uuid(),
+  /** The config in force when the call was admitted. */
+  config: z.object({ epoch: z.int(), seq: z.int() }),
+  operation: z.enum(['chat-completions', 'embeddings', 'passthrough']),
+  /** The model as the caller named it, or the path of a pass-through call. */
+  model: z.string().max(256),
+  streamed: z.boolean(),
+  /** Milliseconds since 1970. */
+  admittedAt: z.int(),
+  endedAt: z.int(),
+  /** Milliseconds from admission to the provider's first body byte; null when none came. */
+  firstByteMs: z.int().nonnegative().nullable(),
+  outcome: outcomeSchema,
+  /** HTTP status that the caller was given; null when the caller had left or the process died before one was. */
+  status: z.int().min(100).max(599).nullable(),
+  attempts: z.array(attemptSchema).max(16),
+  /** Index into `attempts` of the one the tenant pays for; null when none is billed. */
+  billedAttempt: z.int().nonnegative().nullable(),
+  /** Price card version in force at admission. */
+  priceCardVersionId: z.uuid(),
+  leaseIds: z.array(z.uuid()).max(16),
+  client: sealedClientSchema.nullable(),
+});
+export type UsageEvent = z.infer<typeof usageEventSchema>;
+
+/**
+ * A BullMQ job: events of one spool with contiguous `seq`. The events stay unparsed here, so that one bad record is set
+ * aside by the worker and does not take its batch with it.
+ */
+export const usageBatchSchema = z.object({
+  dataPlaneId: z.uuid(),
+  spoolId: z.uuid(),
+  firstSeq: z.int().positive(),
+  events: z.array(z.unknown()).min(1).max(1000),
+});
+export type UsageBatch = z.infer<typeof usageBatchSchema>;
