@@ -1,7 +1,9 @@
 import js from '@eslint/js';
+import { defineConfig } from 'eslint/config';
+import globals from 'globals';
 import tseslint from 'typescript-eslint';
 
-export default tseslint.config(
+export default defineConfig(
   { ignores: ['**/dist/**', '**/node_modules/**', '**/fixtures/**'] },
   js.configs.recommended,
   ...tseslint.configs.strictTypeChecked,
@@ -23,12 +25,16 @@ export default tseslint.config(
         'error',
         {
           selector: "MemberExpression[object.name='process'][property.name='env']",
-          message: 'process.env is read in environment.ts only, so that every setting is declared, checked and documented.',
+          message:
+            'process.env is read in environment.ts only, so that every setting is declared, checked and documented.',
         },
       ],
     },
   },
-  { files: ['**/environment.ts', 'test/**/*.ts', 'control-plane/standalone/**/*.ts'], rules: { 'no-restricted-syntax': 'off' } },
+  {
+    files: ['**/environment.ts', 'test/**/*.ts', 'control-plane/standalone/**/*.ts'],
+    rules: { 'no-restricted-syntax': 'off' },
+  },
   {
     files: ['**/*.test.ts', 'test/**/*.ts'],
     rules: {
@@ -37,5 +43,11 @@ export default tseslint.config(
       '@typescript-eslint/no-unsafe-member-access': 'off',
     },
   },
-  { files: ['**/*.js', '**/*.mjs', '**/*.cjs'], ...tseslint.configs.disableTypeChecked },
+  // Plain JavaScript: the tools of .config/, the bootstrap, and what the console sends to a browser.
+  {
+    files: ['**/*.js', '**/*.mjs'],
+    extends: [tseslint.configs.disableTypeChecked],
+    languageOptions: { globals: globals.node },
+  },
+  { files: ['control-plane/console/**/*.js'], languageOptions: { globals: globals.browser } },
 );

@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { ClosingLineReporter } from './closing-line-reporter.js';
 
 // TypeGraphQL loads graphql as CommonJS and Apollo as ESM; two copies of graphql refuse each other's schemas.
 const oneGraphql = [{ find: /^graphql$/, replacement: 'graphql/index.js' }];
@@ -13,5 +14,6 @@ export default defineConfig({
     hookTimeout: 60_000,
     // Two cores: more workers than that only make the servers under test slow.
     maxWorkers: 2,
+    reporters: ['default', new ClosingLineReporter()],
   },
 });

@@ -1,0 +1,60 @@
+// What `npm start` runs: check the Node version, bring the build up to date, hand over to the launcher.
+// Kept to syntax and imports that Node 14 can load, so that an old Node gets the sentence below, not a parse error.
+import { spawn } from 'child_process';
+import { existsSync } from 'fs';
+import { fileURLToPath } from 'url';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const launcher = new URL('../dist/standalone/launcher.js', import.meta.url);
+const compiler = fileURLToPath(new URL('../../node_modules/typescript/bin/tsc', import.meta.url));
+
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 22 || (major === 22 && minor < 19)) {
+  console.error(
+    `PingToken needs Node 22.19 or newer and this is ${process.versions.node}: ` +
+      'start it with `npm start`, which brings its own Node 24, or install Node 22.19 or newer.',
+  );
+  process.exit(1);
+}
+
+// The compiler itself decides what is stale (it knows deleted files and changed settings, a stamp file would not); when
+// nothing changed that takes well under a second. A production install has no compiler and runs the dist it came with.
+if (existsSync(compiler)) await build();
+if (!existsSync(launcher)) {
+  console.error('PingToken is not built and TypeScript is not installed: run `npm ci && npm run build` first.');
+  process.exit(1);
+}
+
+// The same process goes on, so that every signal reaches the launcher.
+process.argv[1] = fileURLToPath(launcher);
+await import(launcher.href);
+
+function build() {
+  return new Promise((resolve) => {
+    const started = Date.now();
+    const first = !existsSync(launcher);
+    const title = first ? 'Building PingToken (first start only)…' : 'Building PingToken (its sources changed)…';
+    // A build that has nothing to do ends before the line is due, and says nothing.
+    const announce = setTimeout(() => console.log(title), first ? 0 : 1200);
+    const progress = setInterval(() => console.log(`  building, ${Math.round((Date.now() - started) / 1000)} s`), 2000);
+    const child = spawn(process.execPath, [compiler, '-b', 'control-plane', 'data-plane'], {
+      cwd: root,
+      stdio: 'inherit',
+    });
+    const stop = (signal) => {
+      child.kill();
+      process.exit(signal === 'SIGINT' ? 130 : 143);
+    };
+    process.once('SIGINT', stop).once('SIGTERM', stop);
+    child.once('exit', (code) => {
+      clearTimeout(announce);
+      clearInterval(progress);
+      process.removeListener('SIGINT', stop).removeListener('SIGTERM', stop);
+      if (code !== 0) {
+        console.error('PingToken could not be built, see the faults above.');
+        process.exit(1);
+      }
+      resolve();
+    });
+  });
+}
