@@ -25,6 +25,9 @@ step 'unused code' knip --config .config/knip.json --no-progress --no-config-hin
 step 'import direction and circles' depcruise --config .config/dependency-cruiser.js shared control-plane data-plane test
 step 'schema.graphql is fresh' npm run --silent schema:check
 step 'compose file' dclint --config .config/dclint.yaml --max-warnings 0 docker-compose.yml
+# `npm ci` refuses a lock file that lacks a platform's optional package, which `npm install` leaves out when the
+# registry does not have that version.
+step 'lock file fits npm ci' npm ci --dry-run --ignore-scripts --no-audit --no-fund --loglevel error
 step 'known vulnerabilities' node .config/audit.mjs
 
 if ((${#failed[@]})); then
