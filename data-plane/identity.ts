@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { readSigningKey } from '@pingtoken/shared/crypto';
+import { parseJson } from '@pingtoken/shared/wire';
+
+const base64url = z.string().regex(/^[A-Za-z0-9_-]+$/);
+
+/** Contents of `identity.json`, which enrolment writes with mode 0600. */
+export const identitySchema = z.object({
+  id: z.uuid(),
+  region: z.string().min(1),
+  /** Ed25519, PKCS#8, base64url: signs the tokens of the config link. */
+  signingKey: base64url,
+  /** X25519, 32 bytes base64url each: opens the content keys of config documents. */
+  sealing: z.object({ publicKey: base64url.length(43), privateKey: base64url.length(43) }),
+});
+export type IdentityFile = z.infer<typeof identitySchema>;
+
+/** Who this data plane is. */
+export interface Identity {
+  readonly id: string;
+  readonly region: string;
+  readonly signingKey: ReturnType<typeof readSigningKey>;
+  readonly sealing: { readonly publicKey: Uint8Array; readonly privateKey: Uint8Array };
+}
+
+/**
+ * @param home folder that holds `identity.json`
+ * @throws Error naming the file, and never a value of it, when it is missing or malformed
+ */
+export function readIdentity(home: string): Identity {
+  const path = join(home, 'identity.json');
+  try {
+    return parseIdentity(parseJson(readFileSync(path, 'utf8')));
+  } catch (error) {
+    throw new Error(`${path}: ${describe(error)}; enrol this data plane first`);
+  }
+}
+
+/** @throws Error when the value is no identity file */
+export function parseIdentity(value: unknown): Identity {
+  const file = identitySchema.parse(value);
+  return {
+    id: file.id,
+    region: file.region,
+    signingKey: readSigningKey(file.signingKey),
+    sealing: {
+      publicKey: Buffer.from(file.sealing.publicKey, 'base64url'),
+      privateKey: Buffer.from(file.sealing.privateKey, 'base64url'),
+    },
+  };
+}
+
+/** A syntax error quotes the text it choked on, and this text holds private keys: only its kind is told. */
+function describe(error: unknown): string {
+  if (error instanceof z.ZodError)
+    return error.issues.map((issue) => `${issue.path.join('.')} ${issue.code}`).join(', ');
+  const code = (error as NodeJS.ErrnoException).code;
+  return code ?? 'not readable as JSON with valid keys';
+}

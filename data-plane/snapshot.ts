@@ -1,0 +1,34 @@
+import type { ConfigObjectOf, ConfigPosition } from '@pingtoken/shared/config-snapshot';
+
+/** What the bearer of a key stands for, as it was when the call was admitted. */
+export interface Account {
+  readonly apiKey: ConfigObjectOf<'api-key'>;
+  readonly tenant: ConfigObjectOf<'tenant'>;
+  readonly member: ConfigObjectOf<'member'> | undefined;
+}
+
+/** Immutable: an in-flight call keeps the one it was admitted under. */
+export interface Catalogue {
+  readonly position: ConfigPosition;
+  /** By the alias that callers use. */
+  readonly models: ReadonlyMap<string, ConfigObjectOf<'model'>>;
+  /** The tenant's own first, then the general ones; never another tenant's. */
+  routes(modelId: string, tenantId: string): readonly ConfigObjectOf<'route'>[];
+  readonly providers: ReadonlyMap<string, ConfigObjectOf<'provider'>>;
+  readonly providersBySlug: ReadonlyMap<string, ConfigObjectOf<'provider'>>;
+  readonly rateCards: ReadonlyMap<string, ConfigObjectOf<'rate-card'>>;
+  passthroughRoutes(providerId: string): readonly ConfigObjectOf<'passthrough-route'>[];
+  /** Decrypted provider secret; undefined where the credential is unknown, cannot be opened, or is another tenant's. */
+  secretOf(credentialId: string, tenantId: string): string | undefined;
+}
+
+/** What the stages may know of the config. */
+export interface Snapshot {
+  /** Undefined until a verified document is loaded. Nothing is allowed by default. */
+  readonly catalogue: Catalogue | undefined;
+  /**
+   * @param keyHash SHA-256 of the bearer, base64url; see `hashApiKey`
+   * @returns undefined for a key that is unknown or whose tenant is; status and expiry are the caller's to judge
+   */
+  findAccount(keyHash: string): Account | undefined;
+}
