@@ -1,0 +1,83 @@
+import { defineEntity, p, type InferEntity } from '@mikro-orm/core';
+import type { SealedClient, UsageEvent as SharedEvent } from '@pingtoken/shared/usage-event';
+import type { Usage } from '@pingtoken/shared/rate-card';
+import { amount, instant, OF_TENANT } from '../database/columns.js';
+
+/** Every account belongs to a tenant, the operator's side of its business included, so that tenants never share a row lock. */
+export type AccountKind =
+  'wallet' | 'leased' | 'funding' | 'revenue' | 'provider_cost' | 'provider_payable' | 'operator_loss' | 'adjustment';
+
+/** Totals are kept by a trigger on transfers; no login may write them. */
+export const Account = defineEntity({
+  name: 'Account',
+  filters: OF_TENANT,
+  properties: {
+    id: p.uuid().primary(),
+    tenantId: p.uuid(),
+    kind: p.text().$type<AccountKind>(),
+    currency: p.text(),
+    debits: amount(),
+    credits: amount(),
+  },
+});
+export type Account = InferEntity<typeof Account>;
+
+/** A ledger entry: one row, balanced by construction, never changed. */
+export const Transfer = defineEntity({
+  name: 'Transfer',
+  filters: OF_TENANT,
+  properties: {
+    id: p.uuid().primary(),
+    tenantId: p.uuid(),
+    debitAccountId: p.uuid(),
+    creditAccountId: p.uuid(),
+    amount: amount(),
+    kind: p.text().$type<'top_up' | 'usage' | 'provider_cost'>(),
+    eventId: p.uuid().nullable(),
+    rateCardVersionId: p.uuid().nullable(),
+    idempotencyKey: p.text().nullable(),
+    reason: p.text().nullable(),
+    actorMemberId: p.uuid().nullable(),
+    createdAt: instant(),
+  },
+});
+export type Transfer = InferEntity<typeof Transfer>;
+
+/** One admitted call, as priced. */
+export const UsageEvent = defineEntity({
+  name: 'UsageEvent',
+  filters: OF_TENANT,
+  properties: {
+    id: p.uuid().primary(),
+    tenantId: p.uuid(),
+    apiKeyId: p.uuid(),
+    memberId: p.uuid(),
+    spoolId: p.uuid(),
+    seq: p.bigint('number'),
+    kind: p.text().$type<SharedEvent['kind']>(),
+    operation: p.text().$type<SharedEvent['operation']>(),
+    model: p.text(),
+    streamed: p.boolean(),
+    admittedAt: instant(),
+    endedAt: instant(),
+    firstByteMs: p.integer().nullable(),
+    outcome: p.text().$type<SharedEvent['outcome']>(),
+    status: p.integer().nullable(),
+    /** Of the billed attempt; empty where none is billed. */
+    usage: p.json().$type<Usage>(),
+    countedBy: p.text().$type<'provider' | 'estimated' | 'none'>(),
+    providerId: p.uuid().nullable(),
+    priceCardVersionId: p.uuid(),
+    amount: amount(),
+    currency: p.text(),
+    costAmount: amount().nullable(),
+    costCurrency: p.text().nullable(),
+    attempts: p.json().$type<SharedEvent['attempts']>(),
+    configEpoch: p.bigint('number'),
+    configSeq: p.bigint('number'),
+    leaseIds: p.array().$type<string[]>().columnType('uuid[]'),
+    clientSealed: p.json().$type<SealedClient>().nullable(),
+    receivedAt: instant(),
+  },
+});
+export type UsageEvent = InferEntity<typeof UsageEvent>;

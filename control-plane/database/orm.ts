@@ -1,0 +1,73 @@
+import { MikroORM } from '@mikro-orm/postgresql';
+import { Migrator } from '@mikro-orm/migrations';
+import { Account, Transfer, UsageEvent } from '../billing/entities.js';
+import { EmailVerification, Invitation, Member, Person, Session } from '../identity/entities.js';
+import { ApiKey } from '../keys/entities.js';
+import { RateCard, RateCardVersion } from '../pricing/entities.js';
+import { Consent, PolicyVersion } from '../privacy/entities.js';
+import { ContentKey, Credential, Provider, ProviderGrant } from '../providers/entities.js';
+import { DataPlane, OutboxMessage } from '../publishing/entities.js';
+import { Model, PassthroughRoute, Route, Target } from '../routes/entities.js';
+import { Tenant } from '../tenants/entities.js';
+import { PersonKey } from '../identity/person-key-entity.js';
+import { Migration0001Foundations } from './migrations/migration-0001-foundations.js';
+import { Migration0001PersonKeys } from './person-key-migrations/migration-0001-person-keys.js';
+
+export type Orm = Awaited<ReturnType<typeof open>>;
+
+/** Everything that lives in the platform's database. */
+export const ENTITIES = [
+  ...[Tenant, Person, Member, Session, EmailVerification, Invitation, PolicyVersion, Consent, ApiKey],
+  ...[
+    Provider,
+    ContentKey,
+    Credential,
+    ProviderGrant,
+    RateCard,
+    RateCardVersion,
+    Model,
+    Route,
+    Target,
+    PassthroughRoute,
+  ],
+  ...[Account, Transfer, UsageEvent, DataPlane, OutboxMessage],
+];
+
+export interface OpenOptions {
+  readonly url: string;
+  /** Connections at most. */
+  readonly poolSize?: number;
+}
+
+/** The platform's database, reached through whichever login the URL names. */
+export function openPlatformDatabase({ url, poolSize = 10 }: OpenOptions): Promise<Orm> {
+  return open({ url, poolSize, entities: ENTITIES, migrations: [Migration0001Foundations] });
+}
+
+/** The database of the persons' keys. */
+export function openPersonKeyDatabase({ url, poolSize = 4 }: OpenOptions): Promise<Orm> {
+  return open({ url, poolSize, entities: [PersonKey], migrations: [Migration0001PersonKeys] });
+}
+
+interface Definition extends Required<OpenOptions> {
+  readonly entities: NonNullable<NonNullable<Parameters<typeof MikroORM.init>[0]>['entities']>;
+  readonly migrations: (typeof Migration0001Foundations | typeof Migration0001PersonKeys)[];
+}
+
+function open({ url, poolSize, entities, migrations }: Definition) {
+  return MikroORM.init({
+    clientUrl: url,
+    entities,
+    extensions: [Migrator],
+    pool: { min: 0, max: poolSize },
+    // A statement that waits this long has lost its reader; the lock that it holds up is worth more.
+    driverOptions: { statement_timeout: 30_000, application_name: 'pingtoken' },
+    timezone: 'UTC',
+    migrations: {
+      tableName: 'applied_migration',
+      transactional: true,
+      snapshot: false,
+      migrationsList: migrations.map((migration) => ({ name: migration.name, class: migration })),
+    },
+  });
+}

@@ -1,0 +1,21 @@
+import { defineEntity, p, type InferEntity } from '@mikro-orm/core';
+import { instant, OF_TENANT } from '../database/columns.js';
+
+/** An API key. The secret is shown at creation and kept nowhere; its hash is what the data planes know. */
+export const ApiKey = defineEntity({
+  name: 'ApiKey',
+  filters: OF_TENANT,
+  properties: {
+    id: p.uuid().primary(),
+    tenantId: p.uuid(),
+    memberId: p.uuid(),
+    name: p.text(),
+    hash: p.text().unique(),
+    hint: p.text(),
+    status: p.text().$type<'active' | 'revoked'>(),
+    expiresAt: instant().nullable(),
+    createdAt: instant(),
+    revokedAt: instant().nullable(),
+  },
+});
+export type ApiKey = InferEntity<typeof ApiKey>;

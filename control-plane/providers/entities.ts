@@ -1,0 +1,56 @@
+import { defineEntity, p, type InferEntity } from '@mikro-orm/core';
+import { instant, OF_TENANT } from '../database/columns.js';
+
+export const Provider = defineEntity({
+  name: 'Provider',
+  properties: {
+    id: p.uuid().primary(),
+    slug: p.text().unique(),
+    name: p.text(),
+    baseUrl: p.text(),
+    dialect: p.text().$type<'openai'>(),
+    termsUrl: p.text(),
+    privacyUrl: p.text(),
+    status: p.text().$type<'active' | 'disabled'>(),
+    createdAt: instant(),
+  },
+});
+export type Provider = InferEntity<typeof Provider>;
+
+/** A key that provider credentials are encrypted under, itself sealed under the platform's secret. */
+export const ContentKey = defineEntity({
+  name: 'ContentKey',
+  properties: { id: p.uuid().primary(), sealedKey: p.blob(), createdAt: instant() },
+});
+
+/** A provider's secret, write-only. Without a tenant it is the operator's and serves everyone. */
+export const Credential = defineEntity({
+  name: 'Credential',
+  properties: {
+    id: p.uuid().primary(),
+    providerId: p.uuid(),
+    tenantId: p.uuid().nullable(),
+    name: p.text(),
+    contentKeyId: p.uuid(),
+    sealedSecret: p.blob(),
+    createdAt: instant(),
+  },
+});
+export type Credential = InferEntity<typeof Credential>;
+
+/** A tenant was shown a provider's terms and privacy policy and allowed its use. */
+export const ProviderGrant = defineEntity({
+  name: 'ProviderGrant',
+  filters: OF_TENANT,
+  properties: {
+    id: p.uuid().primary(),
+    tenantId: p.uuid(),
+    providerId: p.uuid(),
+    memberId: p.uuid(),
+    termsUrl: p.text(),
+    privacyUrl: p.text(),
+    grantedAt: instant(),
+    revokedAt: instant().nullable(),
+  },
+});
+export type ProviderGrant = InferEntity<typeof ProviderGrant>;

@@ -1,0 +1,59 @@
+import { defineEntity, p, type InferEntity } from '@mikro-orm/core';
+import { instant } from '../database/columns.js';
+
+/** What callers name. Without a price card it cannot be called. */
+export const Model = defineEntity({
+  name: 'Model',
+  properties: {
+    id: p.uuid().primary(),
+    name: p.text().unique(),
+    operations: p.array().$type<('chat-completions' | 'embeddings')[]>(),
+    status: p.text().$type<'active' | 'disabled'>(),
+    priceCardId: p.uuid().nullable(),
+    createdAt: instant(),
+  },
+});
+export type Model = InferEntity<typeof Model>;
+
+/** How calls of a model are served; a tenant's own route goes before the general one (no tenant). */
+export const Route = defineEntity({
+  name: 'Route',
+  properties: {
+    id: p.uuid().primary(),
+    modelId: p.uuid(),
+    tenantId: p.uuid().nullable(),
+    createdAt: instant(),
+  },
+});
+export type Route = InferEntity<typeof Route>;
+
+export const Target = defineEntity({
+  name: 'Target',
+  properties: {
+    id: p.uuid().primary(),
+    routeId: p.uuid(),
+    tenantId: p.uuid().nullable(),
+    providerId: p.uuid(),
+    credentialId: p.uuid(),
+    upstreamModel: p.text(),
+    priority: p.integer(),
+    weight: p.integer(),
+    costCardId: p.uuid().nullable(),
+  },
+});
+export type Target = InferEntity<typeof Target>;
+
+/** A provider's path that is relayed as it is, for a price per request. */
+export const PassthroughRoute = defineEntity({
+  name: 'PassthroughRoute',
+  properties: {
+    id: p.uuid().primary(),
+    providerId: p.uuid(),
+    credentialId: p.uuid(),
+    method: p.text().$type<'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'>(),
+    path: p.text(),
+    priceCardId: p.uuid(),
+    createdAt: instant(),
+  },
+});
+export type PassthroughRoute = InferEntity<typeof PassthroughRoute>;
