@@ -24,7 +24,8 @@ export default {
     },
     {
       name: 'packages-declared',
-      comment: 'What only another workspace declares is found here, and missing where this workspace is installed alone.',
+      comment:
+        'What only another workspace declares is found here, and missing where this workspace is installed alone.',
       severity: 'error',
       from: { path: '^(shared|control-plane|data-plane)/', pathNot: '[.]test[.]ts$' },
       to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown', 'undetermined'], pathNot: '/@types/|^shared/' },
