@@ -12,10 +12,10 @@ export const Person = defineEntity({
     emailIndex: p.text().unique(),
     emailSealed: p.blob(),
     nameSealed: p.blob(),
-    contactSealed: p.blob().nullable(),
+    contactSealed: p.blob().strictNullable(),
     passwordHash: p.text(),
     sealingKey: p.text(),
-    emailVerifiedAt: instant().nullable(),
+    emailVerifiedAt: instant().strictNullable(),
     createdAt: instant(),
   },
 });
@@ -43,10 +43,10 @@ export const Session = defineEntity({
     tenantId: p.uuid(),
     memberId: p.uuid(),
     tokenHash: p.text().unique(),
-    clientSealed: p.json().$type<SealedClient>().nullable(),
+    clientSealed: p.json().$type<SealedClient>().strictNullable(),
     createdAt: instant(),
     expiresAt: instant(),
-    revokedAt: instant().nullable(),
+    revokedAt: instant().strictNullable(),
   },
 });
 
@@ -60,7 +60,7 @@ export const EmailVerification = defineEntity({
     tokenHash: p.text().unique(),
     createdAt: instant(),
     expiresAt: instant(),
-    usedAt: instant().nullable(),
+    usedAt: instant().strictNullable(),
   },
 });
 
@@ -72,6 +72,6 @@ export const Invitation = defineEntity({
     codeHash: p.text().unique(),
     createdAt: instant(),
     expiresAt: instant(),
-    usedAt: instant().nullable(),
+    usedAt: instant().strictNullable(),
   },
 });

@@ -6,11 +6,11 @@ export const PersonKey = defineEntity({
   name: 'PersonKey',
   properties: {
     personId: p.uuid().primary(),
-    sealedDataKey: p.blob().nullable(),
+    sealedDataKey: p.blob().strictNullable(),
     sealingKey: p.text(),
-    sealedPrivateKey: p.blob().nullable(),
+    sealedPrivateKey: p.blob().strictNullable(),
     createdAt: instant(),
-    destroyedAt: instant().nullable(),
+    destroyedAt: instant().strictNullable(),
   },
 });
 export type PersonKey = InferEntity<typeof PersonKey>;

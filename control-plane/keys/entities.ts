@@ -13,9 +13,9 @@ export const ApiKey = defineEntity({
     hash: p.text().unique(),
     hint: p.text(),
     status: p.text().$type<'active' | 'revoked'>(),
-    expiresAt: instant().nullable(),
+    expiresAt: instant().strictNullable(),
     createdAt: instant(),
-    revokedAt: instant().nullable(),
+    revokedAt: instant().strictNullable(),
   },
 });
 export type ApiKey = InferEntity<typeof ApiKey>;

@@ -24,8 +24,8 @@ export const Consent = defineEntity({
     tenantId: p.uuid(),
     personId: p.uuid(),
     policyVersionId: p.uuid(),
-    clientSealed: p.json().$type<SealedClient>().nullable(),
+    clientSealed: p.json().$type<SealedClient>().strictNullable(),
     grantedAt: instant(),
-    withdrawnAt: instant().nullable(),
+    withdrawnAt: instant().strictNullable(),
   },
 });

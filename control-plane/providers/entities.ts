@@ -29,7 +29,7 @@ export const Credential = defineEntity({
   properties: {
     id: p.uuid().primary(),
     providerId: p.uuid(),
-    tenantId: p.uuid().nullable(),
+    tenantId: p.uuid().strictNullable(),
     name: p.text(),
     contentKeyId: p.uuid(),
     sealedSecret: p.blob(),
@@ -50,7 +50,7 @@ export const ProviderGrant = defineEntity({
     termsUrl: p.text(),
     privacyUrl: p.text(),
     grantedAt: instant(),
-    revokedAt: instant().nullable(),
+    revokedAt: instant().strictNullable(),
   },
 });
 export type ProviderGrant = InferEntity<typeof ProviderGrant>;

@@ -13,10 +13,10 @@ export const DataPlane = defineEntity({
     sealingKey: p.text(),
     status: p.text().$type<'enrolled' | 'revoked'>(),
     enrolledAt: instant(),
-    lastContactAt: instant().nullable(),
-    ackedEpoch: p.bigint('number').nullable(),
-    ackedSeq: p.bigint('number').nullable(),
-    lastRefusal: p.json().$type<Extract<ConfigAck, { status: 'refused' }>>().nullable(),
+    lastContactAt: instant().strictNullable(),
+    ackedEpoch: p.bigint('number').strictNullable(),
+    ackedSeq: p.bigint('number').strictNullable(),
+    lastRefusal: p.json().$type<Extract<ConfigAck, { status: 'refused' }>>().strictNullable(),
   },
 });
 export type DataPlane = InferEntity<typeof DataPlane>;
@@ -34,8 +34,8 @@ export const OutboxMessage = defineEntity({
     createdAt: instant(),
     availableAt: instant(),
     attempts: p.integer(),
-    processedAt: instant().nullable(),
-    lastError: p.text().nullable(),
+    processedAt: instant().strictNullable(),
+    lastError: p.text().strictNullable(),
   },
 });
 export type OutboxMessage = InferEntity<typeof OutboxMessage>;

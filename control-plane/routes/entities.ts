@@ -9,7 +9,7 @@ export const Model = defineEntity({
     name: p.text().unique(),
     operations: p.array().$type<('chat-completions' | 'embeddings')[]>(),
     status: p.text().$type<'active' | 'disabled'>(),
-    priceCardId: p.uuid().nullable(),
+    priceCardId: p.uuid().strictNullable(),
     createdAt: instant(),
   },
 });
@@ -21,7 +21,7 @@ export const Route = defineEntity({
   properties: {
     id: p.uuid().primary(),
     modelId: p.uuid(),
-    tenantId: p.uuid().nullable(),
+    tenantId: p.uuid().strictNullable(),
     createdAt: instant(),
   },
 });
@@ -32,13 +32,13 @@ export const Target = defineEntity({
   properties: {
     id: p.uuid().primary(),
     routeId: p.uuid(),
-    tenantId: p.uuid().nullable(),
+    tenantId: p.uuid().strictNullable(),
     providerId: p.uuid(),
     credentialId: p.uuid(),
     upstreamModel: p.text(),
     priority: p.integer(),
     weight: p.integer(),
-    costCardId: p.uuid().nullable(),
+    costCardId: p.uuid().strictNullable(),
   },
 });
 export type Target = InferEntity<typeof Target>;

@@ -7,7 +7,7 @@ export const Tenant = defineEntity({
   properties: {
     id: p.uuid().primary(),
     kind: p.text().$type<'operator' | 'person' | 'enterprise'>(),
-    organizationName: p.text().nullable(),
+    organizationName: p.text().strictNullable(),
     status: p.text().$type<'active' | 'suspended'>(),
     createdAt: instant(),
   },

@@ -1,0 +1,28 @@
+import { createParameterDecorator } from 'type-graphql';
+import { GraphQLError } from 'graphql';
+import { ERROR_CODES, type ErrorCode } from '@pingtoken/shared/error-code';
+import type { CallerClient } from '@pingtoken/shared/usage-event';
+import type { Viewer } from '../identity/permissions.js';
+import type { Services } from '../services.js';
+
+/** What every resolver is given. */
+export interface Context {
+  readonly services: Services;
+  /** Null for a caller who did not sign in. */
+  readonly viewer: Viewer | null;
+  /** The caller's address, device and browser; sealed before it is stored anywhere. */
+  readonly client: CallerClient;
+}
+
+/** A fault of the request as a whole; `extensions.code` is a code of the error table, as in `userErrors`. */
+export function graphqlError(code: ErrorCode, message: string = ERROR_CODES[code].message): GraphQLError {
+  return new GraphQLError(message, { extensions: { code, retryable: ERROR_CODES[code].retryable } });
+}
+
+/** Injects who signed in. Its operation has a policy other than `public`, else there may be nobody. */
+export function CurrentViewer(): ParameterDecorator {
+  return createParameterDecorator<Context>(({ context }) => {
+    if (context.viewer === null) throw graphqlError('unauthenticated');
+    return context.viewer;
+  });
+}

@@ -1,0 +1,96 @@
+import { Arg, Ctx, Field, ID, InputType, Mutation, ObjectType, Query, registerEnumType, Resolver } from 'type-graphql';
+import { GraphQLDateTimeISO } from 'type-graphql';
+import { CurrentViewer, type Context } from '../graphql/context.js';
+import { Policy } from '../graphql/policy.js';
+import { Payload, toPayload } from '../graphql/types.js';
+import type { Viewer } from '../identity/permissions.js';
+import type { ApiKey } from './entities.js';
+
+const ApiKeyStatus = { ACTIVE: 'active', REVOKED: 'revoked' } as const;
+registerEnumType(ApiKeyStatus, { name: 'ApiKeyStatus' });
+
+@ObjectType('ApiKey', { description: 'A bearer for the gateway. Its secret is shown when it is made and never again.' })
+class ApiKeyType implements Partial<ApiKey> {
+  @Field(() => ID)
+  id!: string;
+
+  @Field(() => ID)
+  memberId!: string;
+
+  @Field(() => String)
+  name!: string;
+
+  @Field(() => String, { description: 'Enough of the secret to recognise it.' })
+  hint!: string;
+
+  @Field(() => ApiKeyStatus)
+  status!: 'active' | 'revoked';
+
+  @Field(() => GraphQLDateTimeISO, { nullable: true })
+  expiresAt!: Date | null;
+
+  @Field(() => GraphQLDateTimeISO)
+  createdAt!: Date;
+
+  @Field(() => GraphQLDateTimeISO, { nullable: true })
+  revokedAt!: Date | null;
+}
+
+@InputType()
+class CreateApiKeyInput {
+  @Field(() => String)
+  name!: string;
+
+  @Field(() => GraphQLDateTimeISO, { nullable: true })
+  expiresAt?: Date | null;
+}
+
+@InputType()
+class RevokeApiKeyInput {
+  @Field(() => ID)
+  id!: string;
+}
+
+@ObjectType()
+class CreateApiKeyPayload extends Payload {
+  @Field(() => ApiKeyType, { nullable: true })
+  apiKey?: ApiKeyType;
+
+  @Field(() => String, { nullable: true, description: 'The bearer itself. Keep it now: it is stored nowhere.' })
+  secret?: string;
+}
+
+@ObjectType()
+class RevokeApiKeyPayload extends Payload {
+  @Field(() => ApiKeyType, { nullable: true })
+  apiKey?: ApiKeyType;
+}
+
+@Resolver()
+export class KeysResolver {
+  @Policy('api-key:read')
+  @Query(() => [ApiKeyType], { description: "The tenant's keys, newest first." })
+  apiKeys(@Ctx() { services }: Context, @CurrentViewer() viewer: Viewer): Promise<ApiKeyType[]> {
+    return services.keys.list(viewer);
+  }
+
+  @Policy('api-key:create')
+  @Mutation(() => CreateApiKeyPayload, { description: 'Makes a key. The e-mail address must have been verified.' })
+  async createApiKey(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @Arg('input', () => CreateApiKeyInput) input: CreateApiKeyInput,
+  ): Promise<CreateApiKeyPayload> {
+    return toPayload(await services.keys.create(viewer, input), ({ apiKey, secret }) => ({ apiKey, secret }));
+  }
+
+  @Policy('api-key:revoke')
+  @Mutation(() => RevokeApiKeyPayload, { description: 'Every gateway refuses the key within a second. There is no way back.' })
+  async revokeApiKey(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @Arg('input', () => RevokeApiKeyInput) { id }: RevokeApiKeyInput,
+  ): Promise<RevokeApiKeyPayload> {
+    return toPayload(await services.keys.revoke(viewer, id), (apiKey) => ({ apiKey }));
+  }
+}

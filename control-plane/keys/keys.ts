@@ -1,0 +1,103 @@
+import { LockMode } from '@mikro-orm/core';
+import { v7 as uuidv7 } from 'uuid';
+import { z } from 'zod';
+import { createApiKey, hashApiKey, type NewApiKey } from '@pingtoken/shared/key-format';
+import { checkInput, Refusal, refuse, refuseConflict } from '../database/refusal.js';
+import type { RunTransaction, Scope, Transaction } from '../database/transaction.js';
+import { Member, Person } from '../identity/entities.js';
+import type { Viewer } from '../identity/permissions.js';
+import { viewerScope } from '../identity/sign-in.js';
+import { apiKeyObject } from '../publishing/config-objects.js';
+import { ApiKey } from './entities.js';
+
+const createInput = z.object({
+  name: z.string().trim().min(1).max(100),
+  expiresAt: z
+    .date()
+    .refine((date) => date.getTime() > Date.now(), 'must lie in the future')
+    .nullish(),
+});
+
+export interface CreatedApiKey {
+  readonly apiKey: ApiKey;
+  /** The bearer: shown this once, stored nowhere. */
+  readonly secret: string;
+}
+
+export interface Keys {
+  /** A key is made by a member with a verified e-mail address only. */
+  create(viewer: Viewer, input: z.input<typeof createInput>): Promise<CreatedApiKey | Refusal>;
+  /** Every data plane refuses the key within a second. Revoking again changes nothing. */
+  revoke(viewer: Viewer, apiKeyId: string): Promise<ApiKey | Refusal>;
+  /** Newest first. */
+  list(viewer: Viewer): Promise<ApiKey[]>;
+  /** For installation: takes a bearer made elsewhere. */
+  importKey(scope: Scope, memberId: string, name: string, bearer: string): Promise<ApiKey | Refusal>;
+}
+
+export function createKeys({ run }: { run: RunTransaction }): Keys {
+  return {
+    async create(viewer, input) {
+      const checked = checkInput(createInput, input);
+      if (checked instanceof Refusal) return checked;
+      const secret = createApiKey();
+      const created = await run(viewerScope(viewer), async (transaction) => {
+        const person = await transaction.em.findOneOrFail(Person, { id: viewer.personId });
+        if (person.emailVerifiedAt === null) return refuse('email_unverified');
+        return store(transaction, viewer.memberId, checked.name, secret, checked.expiresAt ?? null);
+      });
+      return created instanceof Refusal ? created : { apiKey: created, secret: secret.secret };
+    },
+
+    revoke: (viewer, apiKeyId) =>
+      run(viewerScope(viewer), async (transaction) => {
+        if (!z.uuid().safeParse(apiKeyId).success) return refuse('not_found', ['id']);
+        // Locked: of two revocations at once the second must find the first one's mark.
+        const apiKey = await transaction.em.findOne(ApiKey, { id: apiKeyId }, { lockMode: LockMode.PESSIMISTIC_WRITE });
+        if (apiKey === null) return refuse('not_found', ['id']);
+        if (apiKey.status === 'revoked') return apiKey;
+        apiKey.status = 'revoked';
+        apiKey.revokedAt = new Date();
+        await transaction.audit({ action: 'api-key-revoked', subjectKind: 'api-key', subjectId: apiKey.id });
+        await transaction.publish([apiKeyObject(apiKey)]);
+        return apiKey;
+      }),
+
+    list: (viewer) =>
+      run(viewerScope(viewer), ({ em }) => em.find(ApiKey, {}, { orderBy: { id: 'desc' }, limit: 500 })),
+
+    importKey: (scope, memberId, name, bearer) =>
+      run(scope, async (transaction) => {
+        await transaction.em.findOneOrFail(Member, { id: memberId });
+        const hint = `${bearer.slice(0, 6)}…${bearer.slice(-4)}`;
+        return refuseConflict(['bearer'], () =>
+          store(transaction, memberId, name, { hash: hashApiKey(bearer), hint }, null),
+        );
+      }),
+  };
+}
+
+async function store(
+  transaction: Transaction,
+  memberId: string,
+  name: string,
+  { hash, hint }: Pick<NewApiKey, 'hash' | 'hint'>,
+  expiresAt: Date | null,
+): Promise<ApiKey> {
+  const apiKey = transaction.em.create(ApiKey, {
+    id: uuidv7(),
+    tenantId: transaction.scope.tenantId,
+    memberId,
+    name,
+    hash,
+    hint,
+    status: 'active',
+    expiresAt,
+    createdAt: new Date(),
+    revokedAt: null,
+  });
+  await transaction.em.flush();
+  await transaction.audit({ action: 'api-key-created', subjectKind: 'api-key', subjectId: apiKey.id });
+  await transaction.publish([apiKeyObject(apiKey)]);
+  return apiKey;
+}

@@ -1,0 +1,170 @@
+import { LockMode } from '@mikro-orm/core';
+import { v7 as uuidv7 } from 'uuid';
+import { z } from 'zod';
+import { createSymmetricKey, decrypt, encrypt } from '@pingtoken/shared/crypto';
+import { checkInput, Refusal, refuse, refuseConflict } from '../database/refusal.js';
+import type { RunTransaction, Scope, Transaction } from '../database/transaction.js';
+import { credentialObject, providerObject, tenantObject } from '../publishing/config-objects.js';
+import { Tenant } from '../tenants/entities.js';
+import { ContentKey, Credential, Provider, ProviderGrant } from './entities.js';
+
+const httpUrl = z.url({ protocol: /^https?$/, hostname: /.+/ }).max(500);
+
+const providerInput = z.object({
+  slug: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'lower-case letters, digits and hyphens'),
+  name: z.string().trim().min(1).max(100),
+  /** Up to and including the version: `https://api.openai.com/v1`. */
+  baseUrl: httpUrl.refine((url) => new URL(url).username === '' && new URL(url).search === '', 'has no login and no query'),
+  dialect: z.enum(['openai']),
+  termsUrl: httpUrl,
+  privacyUrl: httpUrl,
+});
+
+const credentialInput = z.object({
+  providerId: z.uuid(),
+  /** Null for the operator's own, which serves every tenant. */
+  tenantId: z.uuid().nullish(),
+  name: z.string().trim().min(1).max(100),
+  // A control character would end the header that carries it.
+  secret: z.string().regex(/^[\x21-\x7e]{1,2000}$/, 'printable characters without spaces'),
+});
+
+export interface Providers {
+  create(scope: Scope, input: z.input<typeof providerInput>): Promise<Provider | Refusal>;
+  list(scope: Scope): Promise<Provider[]>;
+  /** The secret is encrypted before it is stored and never read back by the API. */
+  createCredential(scope: Scope, input: z.input<typeof credentialInput>): Promise<Credential | Refusal>;
+  listCredentials(scope: Scope): Promise<Credential[]>;
+  /** Records which terms and privacy policy were shown; from then on the provider may receive the tenant's calls. */
+  grant(scope: Scope, providerId: string): Promise<ProviderGrant | Refusal>;
+  revokeGrant(scope: Scope, providerId: string): Promise<true | Refusal>;
+  listGrants(scope: Scope): Promise<ProviderGrant[]>;
+}
+
+/** @param contentKeySecret base64url, 32 bytes: wraps the content keys that credentials are encrypted under */
+export function createProviders({ run, contentKeySecret }: { run: RunTransaction; contentKeySecret: string }): Providers {
+  return {
+    create: (scope, input) =>
+      run(scope, (transaction) => {
+        const checked = checkInput(providerInput, input);
+        if (checked instanceof Refusal) return Promise.resolve(checked);
+        return refuseConflict(['slug'], async () => {
+          const provider = transaction.em.create(Provider, {
+            id: uuidv7(),
+            ...checked,
+            status: 'active',
+            createdAt: new Date(),
+          });
+          await transaction.em.flush();
+          await transaction.audit({ action: 'provider-created', subjectKind: 'provider', subjectId: provider.id });
+          await transaction.publish([providerObject(provider)]);
+          return provider;
+        });
+      }),
+
+    list: (scope) => run(scope, ({ em }) => em.find(Provider, {}, { orderBy: { slug: 'asc' } })),
+
+    createCredential: (scope, input) =>
+      run(scope, async (transaction) => {
+        const checked = checkInput(credentialInput, input);
+        if (checked instanceof Refusal) return checked;
+        const tenantId = checked.tenantId ?? null;
+        if (!scope.operator && tenantId !== scope.tenantId) return refuse('permission_denied', ['tenantId']);
+        const { em } = transaction;
+        if ((await em.findOne(Provider, { id: checked.providerId })) === null) return refuse('not_found', ['providerId']);
+        if (tenantId !== null && (await em.findOne(Tenant, { id: tenantId })) === null) return refuse('not_found', ['tenantId']);
+        const contentKey = await currentContentKey(transaction, contentKeySecret);
+        const id = uuidv7();
+        const credential = em.create(Credential, {
+          id,
+          providerId: checked.providerId,
+          tenantId,
+          name: checked.name,
+          contentKeyId: contentKey.id,
+          sealedSecret: encrypt(contentKey.key, checked.secret, id),
+          createdAt: new Date(),
+        });
+        await em.flush();
+        const details = { providerId: checked.providerId, tenantId };
+        await transaction.audit({ action: 'credential-created', subjectKind: 'credential', subjectId: id, details });
+        await transaction.publish([credentialObject(credential)]);
+        return credential;
+      }),
+
+    listCredentials: (scope) => run(scope, ({ em }) => em.find(Credential, {}, { orderBy: { id: 'desc' }, limit: 500 })),
+
+    grant: (scope, providerId) =>
+      run(scope, async (transaction) => {
+        const { em } = transaction;
+        const provider = z.uuid().safeParse(providerId).success ? await em.findOne(Provider, { id: providerId }) : null;
+        if (provider === null) return refuse('not_found', ['providerId']);
+        if (scope.actorMemberId === null) return refuse('permission_denied');
+        const tenant = await lockTenant(transaction);
+        const standing = await em.findOne(ProviderGrant, { providerId, revokedAt: null });
+        if (standing !== null) return standing;
+        const grant = em.create(ProviderGrant, {
+          id: uuidv7(),
+          tenantId: scope.tenantId,
+          providerId,
+          memberId: scope.actorMemberId,
+          termsUrl: provider.termsUrl,
+          privacyUrl: provider.privacyUrl,
+          grantedAt: new Date(),
+          revokedAt: null,
+        });
+        await em.flush();
+        const details = { termsUrl: provider.termsUrl, privacyUrl: provider.privacyUrl };
+        await transaction.audit({ action: 'provider-granted', subjectKind: 'provider', subjectId: providerId, details });
+        await publishTenant(transaction, tenant);
+        return grant;
+      }),
+
+    revokeGrant: (scope, providerId) =>
+      run(scope, async (transaction) => {
+        if (!z.uuid().safeParse(providerId).success) return refuse('not_found', ['providerId']);
+        const tenant = await lockTenant(transaction);
+        const revoked = await transaction.em.nativeUpdate(
+          ProviderGrant,
+          { providerId, revokedAt: null },
+          { revokedAt: new Date() },
+        );
+        if (revoked === 0) return refuse('not_found', ['providerId']);
+        await transaction.audit({ action: 'provider-grant-revoked', subjectKind: 'provider', subjectId: providerId });
+        await publishTenant(transaction, tenant);
+        return true;
+      }),
+
+    listGrants: (scope) => run(scope, ({ em }) => em.find(ProviderGrant, { revokedAt: null }, { orderBy: { id: 'asc' } })),
+  };
+}
+
+/** Grants of one tenant are published as one object: two changes at once must see each other. */
+function lockTenant({ em, scope }: Transaction): Promise<Tenant> {
+  return em.findOneOrFail(Tenant, { id: scope.tenantId }, { lockMode: LockMode.PESSIMISTIC_WRITE });
+}
+
+/** Publishes a tenant with the grants in force. */
+export async function publishTenant(transaction: Transaction, tenant: Tenant): Promise<void> {
+  const grants = await transaction.em.find(ProviderGrant, { revokedAt: null });
+  await transaction.publish([
+    tenantObject(
+      tenant,
+      grants.map(({ providerId }) => providerId),
+    ),
+  ]);
+}
+
+/** Unwraps a content key, for sealing it to a data plane. */
+export function openContentKey(secret: string, { id, sealedKey }: { id: string; sealedKey: Uint8Array }): Buffer {
+  return decrypt(Buffer.from(secret, 'base64url'), sealedKey, id);
+}
+
+async function currentContentKey({ em }: Transaction, secret: string): Promise<{ id: string; key: Buffer }> {
+  const [newest] = await em.find(ContentKey, {}, { orderBy: { id: 'desc' }, limit: 1 });
+  if (newest !== undefined) return { id: newest.id, key: openContentKey(secret, newest) };
+  const id = uuidv7();
+  const key = createSymmetricKey();
+  em.create(ContentKey, { id, sealedKey: encrypt(Buffer.from(secret, 'base64url'), key, id), createdAt: new Date() });
+  await em.flush();
+  return { id, key };
+}

@@ -1,0 +1,76 @@
+import type { ConfigObjectDraft } from '@pingtoken/shared/config-snapshot';
+import type { Member, Person } from '../identity/entities.js';
+import type { ApiKey } from '../keys/entities.js';
+import type { RateCard, RateCardVersion } from '../pricing/entities.js';
+import type { Credential, Provider } from '../providers/entities.js';
+import type { Model, PassthroughRoute, Route, Target } from '../routes/entities.js';
+import type { Tenant } from '../tenants/entities.js';
+
+/** Rows as data planes see them: pure, one function a kind, and nothing that a data plane need not know. */
+type Draft<Kind extends ConfigObjectDraft['kind']> = Extract<ConfigObjectDraft, { kind: Kind }>;
+
+export function tenantObject(tenant: Tenant, grantedProviderIds: readonly string[]): Draft<'tenant'> {
+  return { kind: 'tenant', id: tenant.id, status: tenant.status, grantedProviderIds: [...grantedProviderIds] };
+}
+
+export function memberObject(member: Member, person: Person): Draft<'member'> {
+  return { kind: 'member', id: member.id, tenantId: member.tenantId, sealingKey: person.sealingKey };
+}
+
+export function apiKeyObject(key: ApiKey): Draft<'api-key'> {
+  const { id, tenantId, memberId, hash, status } = key;
+  return { kind: 'api-key', id, tenantId, memberId, hash, status, expiresAt: key.expiresAt?.getTime() ?? null };
+}
+
+export function providerObject({ id, slug, baseUrl, dialect, status }: Provider): Draft<'provider'> {
+  return { kind: 'provider', id, slug, baseUrl, dialect, status };
+}
+
+export function credentialObject(credential: Credential): Draft<'credential'> {
+  const { id, providerId, tenantId, contentKeyId } = credential;
+  const sealedSecret = credential.sealedSecret.toString('base64url');
+  return { kind: 'credential', id, providerId, tenantId, contentKeyId, sealedSecret };
+}
+
+export function modelObject(model: Model): Draft<'model'> {
+  const { id, name, operations, status, priceCardId } = model;
+  return { kind: 'model', id, name, operations, status, priceCardId, createdAt: model.createdAt.getTime() };
+}
+
+export function routeObject({ id, modelId, tenantId }: Route, targets: readonly Target[]): Draft<'route'> {
+  return {
+    kind: 'route',
+    id,
+    modelId,
+    tenantId,
+    targets: targets.map((target) => ({
+      id: target.id,
+      providerId: target.providerId,
+      credentialId: target.credentialId,
+      upstreamModel: target.upstreamModel,
+      priority: target.priority,
+      weight: target.weight,
+      costCardId: target.costCardId,
+    })),
+  };
+}
+
+export function passthroughRouteObject(route: PassthroughRoute): Draft<'passthrough-route'> {
+  const { id, providerId, credentialId, method, path, priceCardId } = route;
+  return { kind: 'passthrough-route', id, providerId, credentialId, method, path, priceCardId };
+}
+
+export function rateCardObject(card: RateCard, versions: readonly RateCardVersion[]): Draft<'rate-card'> {
+  const ascending = versions.toSorted((a, b) => a.effectiveFrom.getTime() - b.effectiveFrom.getTime());
+  return {
+    kind: 'rate-card',
+    id: card.id,
+    versions: ascending.map(({ id, effectiveFrom, currency, rates, contextTiers }) => ({
+      id,
+      effectiveFrom: effectiveFrom.getTime(),
+      currency,
+      rates,
+      contextTiers,
+    })),
+  };
+}

@@ -1,0 +1,166 @@
+import { v7 as uuidv7 } from 'uuid';
+import { z } from 'zod';
+import { checkInput, Refusal, refuse, refuseConflict } from '../database/refusal.js';
+import type { RunTransaction, Scope, Transaction } from '../database/transaction.js';
+import { RateCard } from '../pricing/entities.js';
+import { Credential, Provider } from '../providers/entities.js';
+import { modelObject, passthroughRouteObject, routeObject } from '../publishing/config-objects.js';
+import { Tenant } from '../tenants/entities.js';
+import { Model, PassthroughRoute, Route, Target } from './entities.js';
+
+const modelInput = z.object({
+  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/, 'letters, digits and . _ : / -'),
+  operations: z.array(z.enum(['chat-completions', 'embeddings'])).min(1),
+  /** Without one the model is listed and refused: nothing is free by accident. */
+  priceCardId: z.uuid().nullish(),
+});
+
+const targetInput = z.object({
+  providerId: z.uuid(),
+  credentialId: z.uuid(),
+  upstreamModel: z.string().trim().min(1).max(256),
+  priority: z.int().min(0).max(1000).default(0),
+  weight: z.int().min(1).max(1_000_000).default(1),
+  costCardId: z.uuid().nullish(),
+});
+
+const routeInput = z.object({
+  modelId: z.uuid(),
+  /** Null for everyone; a tenant's own route goes before it. */
+  tenantId: z.uuid().nullish(),
+  targets: z.array(targetInput).min(1).max(50),
+});
+
+const passthroughInput = z.object({
+  providerId: z.uuid(),
+  credentialId: z.uuid(),
+  method: z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']),
+  path: z.string().max(500).regex(/^(\/[A-Za-z0-9._~-]+|\/\*)+$/, 'segments of plain characters, or * for any one segment'),
+  priceCardId: z.uuid(),
+});
+
+
+export interface Routes {
+  createModel(scope: Scope, input: z.input<typeof modelInput>): Promise<Model | Refusal>;
+  setPriceCard(scope: Scope, modelId: string, priceCardId: string): Promise<Model | Refusal>;
+  listModels(scope: Scope): Promise<Model[]>;
+  createRoute(scope: Scope, input: z.input<typeof routeInput>): Promise<Route | Refusal>;
+  createPassthroughRoute(scope: Scope, input: z.input<typeof passthroughInput>): Promise<PassthroughRoute | Refusal>;
+}
+
+export function createRoutes({ run }: { run: RunTransaction }): Routes {
+  return {
+    createModel: (scope, input) =>
+      run(scope, async (transaction) => {
+        const checked = checkInput(modelInput, input);
+        if (checked instanceof Refusal) return checked;
+        const priceCardId = checked.priceCardId ?? null;
+        const missing = await findMissingCard(transaction, priceCardId, 'price', ['priceCardId']);
+        if (missing !== undefined) return missing;
+        return refuseConflict(['name'], async () => {
+          const model = transaction.em.create(Model, {
+            id: uuidv7(),
+            name: checked.name,
+            operations: [...new Set(checked.operations)],
+            status: 'active',
+            priceCardId,
+            createdAt: new Date(),
+          });
+          await transaction.em.flush();
+          await transaction.audit({ action: 'model-created', subjectKind: 'model', subjectId: model.id });
+          await transaction.publish([modelObject(model)]);
+          return model;
+        });
+      }),
+
+    setPriceCard: (scope, modelId, priceCardId) =>
+      run(scope, async (transaction) => {
+        const model = z.uuid().safeParse(modelId).success ? await transaction.em.findOne(Model, { id: modelId }) : null;
+        if (model === null) return refuse('not_found', ['modelId']);
+        const missing = await findMissingCard(transaction, priceCardId, 'price', ['priceCardId']);
+        if (missing !== undefined) return missing;
+        model.priceCardId = priceCardId;
+        const details = { priceCardId };
+        await transaction.audit({ action: 'model-price-set', subjectKind: 'model', subjectId: modelId, details });
+        await transaction.publish([modelObject(model)]);
+        return model;
+      }),
+
+    listModels: (scope) => run(scope, ({ em }) => em.find(Model, {}, { orderBy: { name: 'asc' } })),
+
+    createRoute: (scope, input) =>
+      run(scope, async (transaction) => {
+        const checked = checkInput(routeInput, input);
+        if (checked instanceof Refusal) return checked;
+        const tenantId = checked.tenantId ?? null;
+        const { em } = transaction;
+        if ((await em.findOne(Model, { id: checked.modelId })) === null) return refuse('not_found', ['modelId']);
+        if (tenantId !== null && (await em.findOne(Tenant, { id: tenantId })) === null) return refuse('not_found', ['tenantId']);
+        for (const [index, target] of checked.targets.entries()) {
+          const path = ['targets', String(index)];
+          const fault =
+            (await findBadCredential(transaction, target, tenantId, path)) ??
+            (await findMissingCard(transaction, target.costCardId ?? null, 'cost', [...path, 'costCardId']));
+          if (fault !== undefined) return fault;
+        }
+        return refuseConflict(['modelId'], async () => {
+          const route = em.create(Route, { id: uuidv7(), modelId: checked.modelId, tenantId, createdAt: new Date() });
+          await em.flush();
+          const targets = checked.targets.map((target) =>
+            em.create(Target, { id: uuidv7(), routeId: route.id, tenantId, ...target, costCardId: target.costCardId ?? null }),
+          );
+          await em.flush();
+          await transaction.audit({ action: 'route-created', subjectKind: 'route', subjectId: route.id });
+          await transaction.publish([routeObject(route, targets)]);
+          return route;
+        });
+      }),
+
+    createPassthroughRoute: (scope, input) =>
+      run(scope, async (transaction) => {
+        const checked = checkInput(passthroughInput, input);
+        if (checked instanceof Refusal) return checked;
+        const fault =
+          (await findBadCredential(transaction, checked, null, [])) ??
+          (await findMissingCard(transaction, checked.priceCardId, 'price', ['priceCardId']));
+        if (fault !== undefined) return fault;
+        return refuseConflict(['path'], async () => {
+          const route = transaction.em.create(PassthroughRoute, { id: uuidv7(), ...checked, createdAt: new Date() });
+          await transaction.em.flush();
+          await transaction.audit({
+            action: 'passthrough-route-created',
+            subjectKind: 'passthrough-route',
+            subjectId: route.id,
+          });
+          await transaction.publish([passthroughRouteObject(route)]);
+          return route;
+        });
+      }),
+  };
+}
+
+/** A credential goes to its own provider only, and a tenant's own into that tenant's routes only. */
+async function findBadCredential(
+  { em }: Transaction,
+  { providerId, credentialId }: { providerId: string; credentialId: string },
+  tenantId: string | null,
+  path: readonly string[],
+): Promise<Refusal | undefined> {
+  if ((await em.findOne(Provider, { id: providerId })) === null) return refuse('not_found', [...path, 'providerId']);
+  const credential = await em.findOne(Credential, { id: credentialId, providerId });
+  if (credential === null) return refuse('not_found', [...path, 'credentialId']);
+  if (credential.tenantId !== null && credential.tenantId !== tenantId) {
+    return refuse('permission_denied', [...path, 'credentialId'], 'The credential belongs to another tenant.');
+  }
+  return undefined;
+}
+
+async function findMissingCard(
+  { em }: Transaction,
+  cardId: string | null,
+  purpose: RateCard['purpose'],
+  path: readonly string[],
+): Promise<Refusal | undefined> {
+  if (cardId === null || (await em.findOne(RateCard, { id: cardId, purpose })) !== null) return undefined;
+  return refuse('not_found', path);
+}

@@ -1,0 +1,109 @@
+import { Arg, Ctx, Field, GraphQLDateTimeISO, ID, InputType, Int, Mutation, ObjectType, Query, registerEnumType, Resolver } from 'type-graphql';
+import { validate as isUuid } from 'uuid';
+import { refuse } from '../database/refusal.js';
+import type { Scope } from '../database/transaction.js';
+import { CurrentViewer, type Context } from '../graphql/context.js';
+import { Policy } from '../graphql/policy.js';
+import { PageInfo, Payload, toPayload } from '../graphql/types.js';
+import type { Viewer } from '../identity/permissions.js';
+import { viewerScope } from '../identity/sign-in.js';
+import type { Tenant } from './entities.js';
+
+const TenantKind = { OPERATOR: 'operator', PERSON: 'person', ENTERPRISE: 'enterprise' } as const;
+registerEnumType(TenantKind, { name: 'TenantKind' });
+const TenantStatus = { ACTIVE: 'active', SUSPENDED: 'suspended' } as const;
+registerEnumType(TenantStatus, { name: 'TenantStatus' });
+
+@ObjectType('Tenant')
+export class TenantType implements Partial<Tenant> {
+  @Field(() => ID)
+  id!: string;
+
+  @Field(() => TenantKind)
+  kind!: Tenant['kind'];
+
+  @Field(() => String, { nullable: true })
+  organizationName!: string | null;
+
+  @Field(() => TenantStatus)
+  status!: Tenant['status'];
+
+  @Field(() => GraphQLDateTimeISO)
+  createdAt!: Date;
+}
+
+@ObjectType()
+class TenantConnection {
+  @Field(() => [TenantType])
+  nodes!: readonly TenantType[];
+
+  @Field(() => PageInfo)
+  pageInfo!: PageInfo;
+}
+
+@InputType()
+class SetTenantStatusInput {
+  @Field(() => ID)
+  tenantId!: string;
+
+  @Field(() => TenantStatus)
+  status!: Tenant['status'];
+}
+
+@ObjectType()
+class SetTenantStatusPayload extends Payload {
+  @Field(() => TenantType, { nullable: true })
+  tenant?: TenantType;
+}
+
+@ObjectType()
+class CreateInvitationPayload extends Payload {
+  @Field(() => String, { nullable: true, description: 'Admits one registration; shown once.' })
+  code?: string;
+
+  @Field(() => GraphQLDateTimeISO, { nullable: true })
+  expiresAt?: Date;
+}
+
+/** The operator, at work within one tenant's data. */
+export function withinTenant(viewer: Viewer, tenantId: string): Scope {
+  return { ...viewerScope(viewer), tenantId };
+}
+
+@Resolver()
+export class TenantsResolver {
+  @Policy('tenant:list')
+  @Query(() => TenantConnection, { description: 'Every tenant, newest first.' })
+  async tenants(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @Arg('first', () => Int, { defaultValue: 50, description: 'At most 100.' }) first: number,
+    @Arg('after', () => String, { nullable: true }) after: string | null,
+  ): Promise<TenantConnection> {
+    const afterId = after != null && isUuid(after) ? after : null;
+    const page = await services.tenants.list(viewerScope(viewer), Math.min(Math.max(first, 1), 100), afterId);
+    return {
+      nodes: page.tenants,
+      pageInfo: { hasNextPage: page.hasNextPage, endCursor: page.tenants.at(-1)?.id ?? null },
+    };
+  }
+
+  @Policy('tenant:manage')
+  @Mutation(() => SetTenantStatusPayload, { description: "Suspends or resumes a tenant's calls, within a second." })
+  async setTenantStatus(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @Arg('input', () => SetTenantStatusInput) { tenantId, status }: SetTenantStatusInput,
+  ): Promise<SetTenantStatusPayload> {
+    const result = isUuid(tenantId)
+      ? await services.tenants.setStatus(withinTenant(viewer, tenantId), status)
+      : refuse('not_found', ['tenantId']);
+    return toPayload(result, (tenant) => ({ tenant }));
+  }
+
+  @Policy('invitation:create')
+  @Mutation(() => CreateInvitationPayload)
+  async createInvitation(@Ctx() { services }: Context, @CurrentViewer() viewer: Viewer): Promise<CreateInvitationPayload> {
+    return toPayload(await services.tenants.invite(viewerScope(viewer)), (invitation) => invitation);
+  }
+}

@@ -1,0 +1,59 @@
+import { v7 as uuidv7 } from 'uuid';
+import { refuse, type Refusal } from '../database/refusal.js';
+import type { RunTransaction, Scope } from '../database/transaction.js';
+import { Invitation } from '../identity/entities.js';
+import { createCode } from '../identity/tokens.js';
+import { publishTenant } from '../providers/providers.js';
+import { Tenant } from './entities.js';
+
+const INVITATION_LIFETIME_MS = 14 * 24 * 3600 * 1000;
+
+export interface TenantPage {
+  readonly tenants: readonly Tenant[];
+  readonly hasNextPage: boolean;
+}
+
+export interface Tenants {
+  find(scope: Scope): Promise<Tenant>;
+  /** Newest first, after the given tenant. */
+  list(scope: Scope, first: number, afterId: string | null): Promise<TenantPage>;
+  /** Every call of a suspended tenant is refused within a second. */
+  setStatus(scope: Scope, status: Tenant['status']): Promise<Tenant | Refusal>;
+  /** @returns a code that admits one registration within 14 days, shown once */
+  invite(scope: Scope): Promise<{ code: string; expiresAt: Date }>;
+}
+
+export function createTenants({ run }: { run: RunTransaction }): Tenants {
+  return {
+    find: (scope) => run(scope, ({ em }) => em.findOneOrFail(Tenant, { id: scope.tenantId })),
+
+    list: (scope, first, afterId) =>
+      run(scope, async ({ em }) => {
+        const where = afterId === null ? {} : { id: { $lt: afterId } };
+        const rows = await em.find(Tenant, where, { orderBy: { id: 'desc' }, limit: first + 1 });
+        return { tenants: rows.slice(0, first), hasNextPage: rows.length > first };
+      }),
+
+    setStatus: (scope, status) =>
+      run(scope, async (transaction) => {
+        const tenant = await transaction.em.findOne(Tenant, { id: scope.tenantId });
+        if (tenant === null || tenant.kind === 'operator') return refuse('not_found', ['tenantId']);
+        tenant.status = status;
+        const action = status === 'active' ? 'tenant-resumed' : 'tenant-suspended';
+        await transaction.audit({ action, subjectKind: 'tenant', subjectId: tenant.id });
+        await publishTenant(transaction, tenant);
+        return tenant;
+      }),
+
+    invite: (scope) =>
+      run(scope, async (transaction) => {
+        const { code, hash } = createCode();
+        const createdAt = new Date();
+        const expiresAt = new Date(createdAt.getTime() + INVITATION_LIFETIME_MS);
+        const invitation = transaction.em.create(Invitation, { id: uuidv7(), codeHash: hash, createdAt, expiresAt, usedAt: null });
+        await transaction.em.flush();
+        await transaction.audit({ action: 'invitation-created', subjectKind: 'invitation', subjectId: invitation.id });
+        return { code, expiresAt };
+      }),
+  };
+}
