@@ -1,0 +1,207 @@
+import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
+import type { Account } from '../snapshot.js';
+import { PackedIndex, PackedRows, UUID_BYTES, readUuid, writeUuid } from './packed-rows.js';
+
+/**
+ * Keys, tenants and members: the large tables. A delta changes them in place; a call looks its account up once and holds
+ * immutable objects from then on, so it never sees half a change.
+ */
+export interface AccountTables {
+  put(object: AccountObject): void;
+  remove(kind: string, id: string): void;
+  find(keyHash: string): Account | undefined;
+}
+
+type AccountObject = ConfigObjectOf<'api-key'> | ConfigObjectOf<'tenant'> | ConfigObjectOf<'member'>;
+
+const SHA256_BYTES = 32;
+const SHA256_BASE64URL_CHARACTERS = 43;
+const SEALING_KEY_BYTES = 32;
+
+export function createAccountTables(): AccountTables {
+  const keys = createKeyTable();
+  const tenants = createTenantTable();
+  const members = createMemberTable();
+  return {
+    put: (object) => {
+      if (object.kind === 'api-key') keys.put(object);
+      else if (object.kind === 'tenant') tenants.put(object);
+      else members.put(object);
+    },
+    remove: (kind, id) => {
+      if (kind === 'api-key') keys.remove(id);
+      else if (kind === 'tenant') tenants.remove(id);
+      else if (kind === 'member') members.remove(id);
+    },
+    find: (keyHash) => {
+      const apiKey = keys.find(keyHash);
+      if (apiKey === undefined) return undefined;
+      const tenant = tenants.find(apiKey.tenantId);
+      if (tenant === undefined) return undefined;
+      const member = members.find(apiKey.memberId);
+      return { apiKey, tenant, member: member?.tenantId === apiKey.tenantId ? member : undefined };
+    },
+  };
+}
+
+/** Rows that start with an id; `put` finds the old row or makes one. */
+function createTable(rowBytes: number) {
+  const rows = new PackedRows(rowBytes);
+  const byId = new PackedIndex(rows, 0, UUID_BYTES);
+  const id = Buffer.alloc(UUID_BYTES);
+  const find = (uuid: string): number => {
+    writeUuid(id, 0, uuid);
+    return byId.find(id);
+  };
+  return {
+    rows,
+    find,
+    create: (uuid: string): number => {
+      const row = rows.allocate();
+      writeUuid(rows.bytes, row * rowBytes, uuid);
+      byId.add(row);
+      return row;
+    },
+    remove: (row: number): void => {
+      byId.remove(row);
+      rows.release(row);
+    },
+  };
+}
+
+const NO_EXPIRY = Number.NaN;
+
+/** id 16, hash 32, tenant 16, member 16, expiry 8, seq 8, status 1. */
+function createKeyTable() {
+  const at = { hash: 16, tenant: 48, member: 64, expiresAt: 80, seq: 88, status: 96 };
+  const table = createTable(97);
+  const byHash = new PackedIndex(table.rows, at.hash, SHA256_BYTES);
+  const hash = Buffer.alloc(SHA256_BYTES);
+  const seqOf = (row: number): number => table.rows.bytes.readDoubleLE(row * 97 + at.seq);
+  // A bearer that was imported again after its first key was revoked has two keys: the later one speaks for it.
+  const newer = (row: number, than: number): boolean => seqOf(row) > seqOf(than);
+
+  function put(object: ConfigObjectOf<'api-key'>): void {
+    const known = table.find(object.id);
+    const row = known >= 0 ? known : table.create(object.id);
+    if (known >= 0) byHash.remove(row);
+    const { bytes } = table.rows;
+    const start = row * 97;
+    bytes.write(object.hash, start + at.hash, SHA256_BYTES, 'base64url');
+    writeUuid(bytes, start + at.tenant, object.tenantId);
+    writeUuid(bytes, start + at.member, object.memberId);
+    bytes.writeDoubleLE(object.expiresAt ?? NO_EXPIRY, start + at.expiresAt);
+    bytes.writeDoubleLE(object.seq, start + at.seq);
+    bytes[start + at.status] = object.status === 'active' ? 1 : 0;
+    byHash.add(row);
+  }
+
+  function find(keyHash: string): ConfigObjectOf<'api-key'> | undefined {
+    if (keyHash.length !== SHA256_BASE64URL_CHARACTERS || hash.write(keyHash, 'base64url') !== SHA256_BYTES)
+      return undefined;
+    const row = byHash.find(hash, newer);
+    if (row < 0) return undefined;
+    const { bytes } = table.rows;
+    const start = row * 97;
+    const expiresAt = bytes.readDoubleLE(start + at.expiresAt);
+    return {
+      kind: 'api-key',
+      id: readUuid(bytes, start),
+      seq: seqOf(row),
+      tenantId: readUuid(bytes, start + at.tenant),
+      memberId: readUuid(bytes, start + at.member),
+      hash: keyHash,
+      status: bytes[start + at.status] === 1 ? 'active' : 'revoked',
+      expiresAt: Number.isNaN(expiresAt) ? null : expiresAt,
+    };
+  }
+
+  function remove(id: string): void {
+    const row = table.find(id);
+    if (row < 0) return;
+    byHash.remove(row);
+    table.remove(row);
+  }
+  return { put, find, remove };
+}
+
+/** id 16, seq 8, grant set 4, status 1. */
+function createTenantTable() {
+  const at = { seq: 16, grants: 24, status: 28 };
+  const table = createTable(29);
+  // Tenants of one plan share their grants, so that there are far fewer sets than tenants. Sets are kept for as long as
+  // the tables are, that is until the next snapshot.
+  const grantSets: (readonly string[])[] = [];
+  const grantSetByText = new Map<string, number>();
+
+  function grantSetOf(providerIds: readonly string[]): number {
+    const text = providerIds.join();
+    const known = grantSetByText.get(text);
+    if (known !== undefined) return known;
+    grantSetByText.set(text, grantSets.length);
+    grantSets.push(Object.freeze([...providerIds]));
+    return grantSets.length - 1;
+  }
+
+  return {
+    put: (object: ConfigObjectOf<'tenant'>): void => {
+      const known = table.find(object.id);
+      const start = (known >= 0 ? known : table.create(object.id)) * 29;
+      const { bytes } = table.rows;
+      bytes.writeDoubleLE(object.seq, start + at.seq);
+      bytes.writeUInt32LE(grantSetOf(object.grantedProviderIds), start + at.grants);
+      bytes[start + at.status] = object.status === 'active' ? 1 : 0;
+    },
+    find: (id: string): ConfigObjectOf<'tenant'> | undefined => {
+      const row = table.find(id);
+      if (row < 0) return undefined;
+      const { bytes } = table.rows;
+      const start = row * 29;
+      return {
+        kind: 'tenant',
+        id,
+        seq: bytes.readDoubleLE(start + at.seq),
+        status: bytes[start + at.status] === 1 ? 'active' : 'suspended',
+        // The set is shared and frozen; the contract's type does not say so.
+        grantedProviderIds: (grantSets[bytes.readUInt32LE(start + at.grants)] ?? []) as string[],
+      };
+    },
+    remove: (id: string): void => {
+      const row = table.find(id);
+      if (row >= 0) table.remove(row);
+    },
+  };
+}
+
+/** id 16, tenant 16, sealing key 32, seq 8. */
+function createMemberTable() {
+  const at = { tenant: 16, sealingKey: 32, seq: 64 };
+  const table = createTable(72);
+  return {
+    put: (object: ConfigObjectOf<'member'>): void => {
+      const known = table.find(object.id);
+      const start = (known >= 0 ? known : table.create(object.id)) * 72;
+      const { bytes } = table.rows;
+      writeUuid(bytes, start + at.tenant, object.tenantId);
+      bytes.write(object.sealingKey, start + at.sealingKey, SEALING_KEY_BYTES, 'base64url');
+      bytes.writeDoubleLE(object.seq, start + at.seq);
+    },
+    find: (id: string): ConfigObjectOf<'member'> | undefined => {
+      const row = table.find(id);
+      if (row < 0) return undefined;
+      const { bytes } = table.rows;
+      const start = row * 72;
+      return {
+        kind: 'member',
+        id,
+        seq: bytes.readDoubleLE(start + at.seq),
+        tenantId: readUuid(bytes, start + at.tenant),
+        sealingKey: bytes.toString('base64url', start + at.sealingKey, start + at.sealingKey + SEALING_KEY_BYTES),
+      };
+    },
+    remove: (id: string): void => {
+      const row = table.find(id);
+      if (row >= 0) table.remove(row);
+    },
+  };
+}
