@@ -1,0 +1,162 @@
+import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
+import { versionInForce } from '@pingtoken/shared/rate-card';
+import type { UsageEvent } from '@pingtoken/shared/usage-event';
+import type { WithBody } from '../authenticate.js';
+import type { OpenAiRequest } from '../dialects/openai-request.js';
+import { refuse, type Refusal } from '../http-error.js';
+import type { PassthroughEndpoint } from '../receive.js';
+import type { Account, Catalogue } from '../snapshot.js';
+import { isMeteredPath, matchesPattern } from './passthrough-path.js';
+
+/** A way that the tenant may use; whether it can be used is for `route` to see. */
+export interface Candidate {
+  readonly targetId: string | null;
+  readonly provider: ConfigObjectOf<'provider'>;
+  readonly credentialId: string;
+  readonly upstreamModel: string;
+  /** Place of its route: a tenant's own go before the general ones. */
+  readonly rank: number;
+  readonly priority: number;
+  readonly weight: number;
+  readonly costCardId: string | null;
+}
+
+/** What a call does at the provider. */
+export type Task =
+  | { readonly kind: 'openai'; readonly request: OpenAiRequest }
+  | { readonly kind: 'passthrough'; readonly method: string; readonly path: string; readonly query: string };
+
+/** A call that may be made, with all that its record says of it at the start. */
+export type Admitted = WithBody & {
+  readonly operation: UsageEvent['operation'];
+  readonly model: string;
+  readonly streamed: boolean;
+  readonly task: Task;
+  readonly member: ConfigObjectOf<'member'>;
+  /** Milliseconds since 1970; chooses the price versions, whenever the call ends. */
+  readonly admittedAt: number;
+  readonly priceCardVersionId: string;
+  /** Never empty. */
+  readonly candidates: readonly Candidate[];
+};
+
+/**
+ * Decides about a call of a model. Pure: nothing but its arguments is asked. The wallet's and the budgets' part, a
+ * reservation on leases, has its place at the end, after everything that refuses for nothing.
+ */
+export function admitModel(
+  known: WithBody,
+  operation: 'chat-completions' | 'embeddings',
+  request: OpenAiRequest,
+  nowMs: number,
+): Admitted | Refusal {
+  const { account, catalogue } = known;
+  if (account.member === undefined) return refuse('invalid_api_key');
+  const model = catalogue.models.get(request.model);
+  if (model?.status !== 'active' || !model.operations.includes(operation)) return refuse('model_not_found', 'model');
+  const candidates = findCandidates(model, account, catalogue);
+  if ('refused' in candidates) return candidates;
+  const priceCardVersionId = priceInForce(catalogue, model.priceCardId, nowMs);
+  if (priceCardVersionId === undefined) return refuse('price_missing', 'model');
+  return {
+    ...known,
+    operation,
+    model: request.model,
+    streamed: request.streamed,
+    task: { kind: 'openai', request },
+    member: account.member,
+    admittedAt: nowMs,
+    priceCardVersionId,
+    candidates,
+  };
+}
+
+/** The ways to a model through providers that are on and that the tenant has granted. */
+function findCandidates(
+  model: ConfigObjectOf<'model'>,
+  { tenant }: Account,
+  catalogue: Catalogue,
+): readonly Candidate[] | Refusal {
+  const granted: Candidate[] = [];
+  let hasActive = false;
+  const routes = catalogue.routes(model.id, tenant.id);
+  for (const [rank, route] of routes.entries()) {
+    for (const target of route.targets) {
+      const provider = catalogue.providers.get(target.providerId);
+      if (provider?.status !== 'active') continue;
+      hasActive = true;
+      if (!tenant.grantedProviderIds.includes(provider.id)) continue;
+      const { id: targetId, credentialId, upstreamModel, priority, weight, costCardId } = target;
+      granted.push({ targetId, provider, credentialId, upstreamModel, rank, priority, weight, costCardId });
+    }
+  }
+  if (granted.length > 0) return granted;
+  return hasActive ? refuse('provider_not_granted', 'model') : refuse('model_not_found', 'model');
+}
+
+/**
+ * Decides about a pass-through call. Off unless an object of the config says method and path. A path that we meter is
+ * refused first, whatever the config says: it would be relayed at the price of a request and its tokens never counted.
+ */
+export function admitPassthrough(known: WithBody, endpoint: PassthroughEndpoint, nowMs: number): Admitted | Refusal {
+  const { account, catalogue, request } = known;
+  if (account.member === undefined) return refuse('invalid_api_key');
+  const provider = catalogue.providersBySlug.get(endpoint.slug);
+  if (provider?.status !== 'active') return refuse('unknown_path');
+  if (isMeteredPath(new URL(provider.baseUrl).pathname + endpoint.path)) return refuse('metered_path');
+  const method = request.method ?? '';
+  const route = catalogue
+    .passthroughRoutes(provider.id)
+    .find((each) => each.method === method && matchesPattern(endpoint.path, each.path));
+  if (route === undefined) return refuse('unknown_path');
+  if (!account.tenant.grantedProviderIds.includes(provider.id)) return refuse('provider_not_granted');
+  const priceCardVersionId = priceInForce(catalogue, route.priceCardId, nowMs);
+  if (priceCardVersionId === undefined) return refuse('price_missing');
+  return {
+    ...known,
+    operation: 'passthrough',
+    // The pattern, not the path: what stands for a `*` may be somebody's name.
+    model: route.path.slice(0, 256),
+    streamed: false,
+    task: { kind: 'passthrough', method, path: endpoint.path, query: endpoint.query },
+    member: account.member,
+    admittedAt: nowMs,
+    priceCardVersionId,
+    candidates: [
+      {
+        targetId: null,
+        provider,
+        credentialId: route.credentialId,
+        upstreamModel: '',
+        rank: 0,
+        priority: 0,
+        weight: 1,
+        costCardId: null,
+      },
+    ],
+  };
+}
+
+function priceInForce(catalogue: Catalogue, cardId: string | null, nowMs: number): string | undefined {
+  const card = cardId === null ? undefined : catalogue.rateCards.get(cardId);
+  return card === undefined ? undefined : versionInForce(card.versions, nowMs)?.id;
+}
+
+/** The models that a tenant could call now, and no others: it may not know that others exist. */
+export function callableModels(
+  account: Account,
+  catalogue: Catalogue,
+  nowMs: number,
+): readonly { readonly model: ConfigObjectOf<'model'>; readonly owner: string }[] {
+  const found = [];
+  for (const model of catalogue.models.values()) {
+    if (model.status !== 'active' || priceInForce(catalogue, model.priceCardId, nowMs) === undefined) continue;
+    const candidates = findCandidates(model, account, catalogue);
+    if ('refused' in candidates) continue;
+    const usable = candidates.find(
+      ({ credentialId }) => catalogue.secretOf(credentialId, account.tenant.id) !== undefined,
+    );
+    if (usable !== undefined) found.push({ model, owner: usable.provider.slug });
+  }
+  return found;
+}

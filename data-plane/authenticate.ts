@@ -1,0 +1,112 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { hashApiKey } from '@pingtoken/shared/key-format';
+import { refuse, type Refusal } from './http-error.js';
+import type { Received } from './receive.js';
+import type { Account, Catalogue, Snapshot } from './snapshot.js';
+
+/** A caller that is known. */
+export type Authenticated = Received & {
+  readonly account: Account;
+  /** SHA-256 of the bearer, base64url. */
+  readonly keyHash: string;
+  /** The generation of the config that holds for this call from here to its end. */
+  readonly catalogue: Catalogue;
+};
+
+/** A caller that is known, and all that it sent, raw. */
+export type WithBody = Authenticated & { readonly body: Buffer };
+
+/**
+ * Knows the caller by the head alone. The snapshot is the only place that is asked: a key that is not in it causes no
+ * look-up anywhere else, so that guessing keys costs the guesser more than us.
+ * @param nowMs milliseconds since 1970
+ */
+export function authenticate(received: Received, snapshot: Snapshot, nowMs: number): Authenticated | Refusal {
+  const { catalogue } = snapshot;
+  // Without a config nothing is known, so nobody can be told that their key is wrong.
+  if (catalogue === undefined) return refuse('not_ready');
+  const bearer = readBearer(received.request.headers.authorization);
+  if (bearer === undefined) {
+    return refuse('invalid_api_key', null, 'Provide your API key in an Authorization header: Bearer YOUR_KEY.');
+  }
+  const keyHash = hashApiKey(bearer);
+  const account = snapshot.findAccount(keyHash);
+  if (account === undefined || !isUsable(account, nowMs)) return refuse('invalid_api_key');
+  if (account.tenant.status !== 'active') return refuse('tenant_suspended');
+  return { ...received, account, keyHash, catalogue };
+}
+
+/** Neither revoked nor expired. */
+export function isUsable({ apiKey }: Account, nowMs: number): boolean {
+  return apiKey.status === 'active' && (apiKey.expiresAt === null || nowMs < apiKey.expiresAt);
+}
+
+/** RFC 6750, 2.1; the scheme's name in any case, RFC 9110, 11.1. */
+function readBearer(header: string | undefined): string | undefined {
+  if (header === undefined || header.length < 8) return undefined;
+  if (header.slice(0, 7).toLowerCase() !== 'bearer ') return undefined;
+  const bearer = header.slice(7).trim();
+  return bearer === '' ? undefined : bearer;
+}
+
+const JSON_TYPE = /^application\/json\s*(?:;|$)/i;
+
+/** Judges the body by the head, so that what cannot be used is not received either. */
+export function checkJsonHead({ request }: Received): Refusal | undefined {
+  const { 'content-type': type = '', 'content-encoding': encoding = 'identity' } = request.headers;
+  if (!JSON_TYPE.test(type)) {
+    return refuse('unsupported_media_type', null, 'The content type must be application/json.');
+  }
+  if (encoding.toLowerCase() !== 'identity') {
+    return refuse('unsupported_media_type', null, 'The body must not be compressed.');
+  }
+  return undefined;
+}
+
+/** The caller hung up while it was sending: there is nobody to answer. */
+export const CALLER_LEFT = Symbol('caller left');
+
+/**
+ * Reads the whole body, at most `maxBytes` of it: a declared length is judged before anything is read, an undeclared one
+ * while it is.
+ */
+export async function readBody(
+  authenticated: Authenticated,
+  maxBytes: number,
+): Promise<WithBody | Refusal | typeof CALLER_LEFT> {
+  const { request, response } = authenticated;
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) return refuse('body_too_large');
+  const body = await collect(request, response, maxBytes);
+  return Buffer.isBuffer(body) ? { ...authenticated, body } : body;
+}
+
+function collect(
+  request: IncomingMessage,
+  response: ServerResponse,
+  maxBytes: number,
+): Promise<Buffer | Refusal | typeof CALLER_LEFT> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    request.on('data', (chunk: Buffer) => {
+      length += chunk.length;
+      if (length <= maxBytes) {
+        chunks.push(chunk);
+        return;
+      }
+      // Nothing more is taken; the rest stays in the socket until the refusal closes it.
+      request.pause();
+      chunks.length = 0;
+      resolve(refuse('body_too_large'));
+    });
+    request.on('end', () => {
+      const [first] = chunks;
+      resolve(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks));
+    });
+    request.on('close', () => {
+      resolve(CALLER_LEFT);
+    });
+    // Only now may a caller that waits for leave (RFC 9110, 10.1.1) send: it is known, and its length is allowed.
+    if (request.headers.expect !== undefined && request.httpVersion === '1.1') response.writeContinue();
+  });
+}

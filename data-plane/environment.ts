@@ -1,0 +1,86 @@
+import ipaddr from 'ipaddr.js';
+import { z } from 'zod';
+import { portSchema, readEnvironment } from '@pingtoken/shared/environment';
+
+const milliseconds = (defaultMs: number) => z.coerce.number().int().positive().default(defaultMs);
+
+/** Address ranges such as `10.0.0.0/8`, or single addresses. */
+export type AddressRange = ReturnType<typeof ipaddr.parseCIDR>;
+
+/** Every setting of a data plane. The table in the README is made from the descriptions. */
+export const dataPlaneEnvironment = z.object({
+  HOST: z.string().default('127.0.0.1').describe('Address that the data plane listens on.'),
+  DATA_PLANE_PORT: portSchema(8080).describe('Port that callers use; several data planes of one machine may share it.'),
+  DATA_PLANE_OWN_PORT: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(65535)
+    .optional()
+    .describe('A second port that this process has for itself, 0 for any free one; none if unset.'),
+  CONTROL_PLANE_URL: z
+    .url({ protocol: /^https?$/ })
+    .describe('Base address of the control plane, which the data plane dials.'),
+  DATA_PLANE_HOME: z
+    .string()
+    .min(1)
+    .describe('Folder of identity, last good configuration and spool; one living process owns it.'),
+  QUEUE_URL: z
+    .url({ protocol: /^(rediss?|postgres|postgresql)$/ })
+    .describe('Queue that takes the usage: `redis://…` or `postgres://…`.'),
+  CONFIG_VERIFY_KEY: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]+$/)
+    .describe('Ed25519 public key (SPKI, base64url) that configuration must be signed with.'),
+  TRUSTED_PROXIES: z
+    .string()
+    .default('')
+    .transform(readRanges)
+    .describe('Comma-separated address ranges whose X-Forwarded-For is believed; none by default.'),
+  MAX_BODY_BYTES: z.coerce
+    .number()
+    .int()
+    .positive()
+    .max(1024 * 1024 * 1024)
+    .default(32 * 1024 * 1024)
+    .describe('Longest request body, in bytes; a longer one is answered with 413.'),
+  RECEIVE_TIMEOUT_MS: milliseconds(300_000).describe('Longest time that a caller may take to send one request.'),
+  UPSTREAM_CONNECT_TIMEOUT_MS: milliseconds(5_000).describe('Longest time to connect to a provider.'),
+  UPSTREAM_HEADERS_TIMEOUT_MS: milliseconds(600_000).describe(
+    'Longest wait for the head of a provider’s answer; a reasoning model may be silent for minutes.',
+  ),
+  IDLE_TIMEOUT_MS: milliseconds(300_000).describe(
+    'Longest silence inside an answer: of the provider that sends it, or of the caller that does not take it.',
+  ),
+  DRAIN_TIMEOUT_MS: z.coerce
+    .number()
+    .int()
+    .nonnegative()
+    .default(8_000)
+    .describe('How long open calls may go on after a stop signal; then they are cut.'),
+  LOG_LEVEL: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+    .default('info')
+    .describe('Least level that is logged.'),
+});
+export type DataPlaneEnvironment = z.infer<typeof dataPlaneEnvironment>;
+
+/** @throws Error naming every variable that is missing or not valid, fit for a terminal */
+export function readDataPlaneEnvironment(): DataPlaneEnvironment {
+  return readEnvironment(dataPlaneEnvironment, process.env);
+}
+
+function readRanges(text: string, context: z.RefinementCtx): readonly AddressRange[] {
+  const ranges: AddressRange[] = [];
+  for (const part of text.split(',').map((each) => each.trim())) {
+    if (part === '') continue;
+    try {
+      const single = ipaddr.isValid(part) ? ipaddr.parse(part) : undefined;
+      ranges.push(single === undefined ? ipaddr.parseCIDR(part) : [single, single.kind() === 'ipv4' ? 32 : 128]);
+    } catch {
+      context.addIssue({ code: 'custom', message: 'must be address ranges such as 10.0.0.0/8, separated by commas' });
+      return z.NEVER;
+    }
+  }
+  return ranges;
+}

@@ -1,0 +1,66 @@
+import type { Logger } from 'pino';
+import type { MeteredCall } from '../meter/meter.js';
+import type { Snapshot } from '../snapshot.js';
+import { createJsonCaller, type UpstreamTimeouts } from './json-call.js';
+import { createPassthroughCaller } from './passthrough-call.js';
+import { Relay } from './relay.js';
+
+export interface Forwarder {
+  /** Sends a recorded call to its provider; from here on its {@link Relay} answers the caller and settles it. */
+  forward(call: MeteredCall): void;
+  readonly openCalls: () => number;
+  /** Cuts one call that broke on our side, if it is on its way. */
+  cutCall(requestId: string): void;
+  readonly cutOpenCalls: () => void;
+  readonly close: () => Promise<void>;
+}
+
+export interface ForwarderOptions extends UpstreamTimeouts {
+  readonly snapshot: Snapshot;
+  readonly logger: Logger;
+}
+
+const REVOCATION_CHECK_MS = 1_000;
+
+/** One attempt is made, the first of the call's list. */
+export function createForwarder({ snapshot, logger, ...timeouts }: ForwarderOptions): Forwarder {
+  const open = new Set<Relay>();
+  const jsonCaller = createJsonCaller(timeouts);
+  const passthroughCaller = createPassthroughCaller(timeouts);
+  const revocations = setInterval(() => {
+    cutRevoked(open, snapshot);
+  }, REVOCATION_CHECK_MS);
+  revocations.unref();
+  return {
+    forward: (call) => {
+      const relay = new Relay({ call, openCalls: open, idleTimeoutMs: timeouts.idleTimeoutMs, logger });
+      // The caller may have left while its request was looked at.
+      if (relay.isOver) return;
+      const { task } = call.routed;
+      if (task.kind === 'openai') jsonCaller.send(relay, task.request);
+      else passthroughCaller.send(relay);
+    },
+    openCalls: () => open.size,
+    cutCall: (requestId) => {
+      for (const relay of open) {
+        if (relay.call.routed.requestId === requestId) relay.fail('internal_error', 'interrupted', 'a fault of ours');
+      }
+    },
+    cutOpenCalls: () => {
+      for (const relay of open) relay.fail('not_ready', 'interrupted', 'the process stops');
+    },
+    close: async () => {
+      clearInterval(revocations);
+      passthroughCaller.close();
+      await jsonCaller.close();
+    },
+  };
+}
+
+/** A revoked key's open calls end too: who took the key away wants its use to stop, not only its next use. */
+function cutRevoked(open: ReadonlySet<Relay>, snapshot: Snapshot): void {
+  for (const relay of open) {
+    const account = snapshot.findAccount(relay.call.routed.keyHash);
+    if (account?.apiKey.status !== 'active') relay.fail('invalid_api_key', 'interrupted', 'the key was revoked');
+  }
+}

@@ -1,0 +1,116 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { Agent, type Dispatcher } from 'undici';
+import type { OpenAiRequest } from '../dialects/openai-request.js';
+import { editOpenAiRequest } from '../dialects/openai-request.js';
+import { addressOf, USER_AGENT } from './provider-address.js';
+import type { Relay, UpstreamSource } from './relay.js';
+
+export interface UpstreamTimeouts {
+  readonly connectTimeoutMs: number;
+  readonly headersTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+}
+
+export interface JsonCaller {
+  send(relay: Relay, request: OpenAiRequest): void;
+  close(): Promise<void>;
+}
+
+const PATHS = { 'chat-completions': '/chat/completions', embeddings: '/embeddings' } as const;
+
+/** Makes JSON calls over a pool of kept connections. Redirects are not followed, bodies not unpacked, nothing is retried. */
+export function createJsonCaller({ connectTimeoutMs, headersTimeoutMs, idleTimeoutMs }: UpstreamTimeouts): JsonCaller {
+  const agent = new Agent({
+    connect: { timeout: connectTimeoutMs },
+    headersTimeout: headersTimeoutMs,
+    bodyTimeout: idleTimeoutMs,
+    allowH2: false,
+    // One call a connection at a time: an abort must not take its neighbours with it.
+    pipelining: 1,
+  });
+  return {
+    send: (relay, request) => {
+      const { routed, attempt } = relay.call;
+      if (routed.operation === 'passthrough') throw new TypeError('a pass-through call has no dialect');
+      const { origin, basePath } = addressOf(attempt.provider);
+      agent.dispatch(
+        {
+          origin,
+          path: basePath + PATHS[routed.operation],
+          method: 'POST',
+          headers: requestHeaders(routed.requestId, attempt.secret, routed.streamed),
+          body: editOpenAiRequest(request, attempt.upstreamModel),
+        },
+        new JsonCall(relay),
+      );
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+/** All that a provider is told besides the body. Nothing in it comes from the caller. */
+function requestHeaders(requestId: string, secret: string, streamed: boolean): string[] {
+  return [
+    'content-type',
+    'application/json',
+    'accept',
+    streamed ? 'text/event-stream' : 'application/json',
+    'accept-encoding',
+    'identity',
+    'authorization',
+    `Bearer ${secret}`,
+    'user-agent',
+    USER_AGENT,
+    'x-request-id',
+    requestId,
+  ];
+}
+
+const TIMEOUTS: ReadonlySet<string | undefined> = new Set([
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+]);
+
+class JsonCall implements Dispatcher.DispatchHandler, UpstreamSource {
+  #controller: Dispatcher.DispatchController | undefined;
+
+  constructor(private readonly relay: Relay) {}
+
+  /** The connection is there and nothing has been written: a call that ended meanwhile ends here. */
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    this.relay.attach(this);
+  }
+
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+    // 1xx: the answer itself is still to come.
+    if (status >= 200) this.relay.head(status, headers);
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.relay.data(chunk);
+  }
+
+  onResponseEnd(): void {
+    this.relay.end();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    const { code } = error as NodeJS.ErrnoException;
+    if (TIMEOUTS.has(code) || code === 'ETIMEDOUT') this.relay.fail('upstream_timeout', 'timed-out', code ?? '');
+    else this.relay.fail('upstream_failed', 'provider-failed', code ?? error.name);
+  }
+
+  pause(): void {
+    this.#controller?.pause();
+  }
+
+  resume(): void {
+    this.#controller?.resume();
+  }
+
+  abort(): void {
+    this.#controller?.abort(new Error('the call is over'));
+  }
+}

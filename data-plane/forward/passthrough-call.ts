@@ -1,0 +1,168 @@
+import { Agent as HttpAgent, type ClientRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { Readable } from 'node:stream';
+import { createProxyMiddleware, type Options } from 'http-proxy-middleware';
+import { connectionTokens } from './answer-headers.js';
+import type { UpstreamTimeouts } from './json-call.js';
+import { addressOf, USER_AGENT } from './provider-address.js';
+import type { Relay, UpstreamSource } from './relay.js';
+
+export interface PassthroughCaller {
+  send(relay: Relay): void;
+  close(): void;
+}
+
+/** What of the caller's head a provider needs to understand the body and to answer it. */
+const PASSED_ON = ['content-type', 'accept'] as const;
+
+/**
+ * Makes calls whose bodies nobody here understands, over http-proxy-middleware. The body was received whole before, under the
+ * same limits as any other; the answer goes through the same {@link Relay}.
+ */
+export function createPassthroughCaller(timeouts: UpstreamTimeouts): PassthroughCaller {
+  const calls = new WeakMap<IncomingMessage, PassthroughCall>();
+  const agents = { http: new HttpAgent({ keepAlive: true }), https: new HttpsAgent({ keepAlive: true }) };
+  const proxy = createProxyMiddleware({
+    router: (request, _response, options) => prepare(calls.get(request), options, agents),
+    changeOrigin: true,
+    // Relay answers, so that errors, headers and metering are the same as everywhere.
+    selfHandleResponse: true,
+    // Its own handlers answer with plain text and log addresses.
+    ejectPlugins: true,
+    plugins: [
+      (server) => {
+        server.on('proxyReq', (proxyRequest, request) => calls.get(request)?.onRequest(proxyRequest));
+        server.on('proxyRes', (answer, request) => calls.get(request)?.onAnswer(answer));
+        server.on('error', (error, request) => request && calls.get(request)?.onError(error));
+        server.on('econnreset', (error, request) => calls.get(request)?.onError(error));
+      },
+    ],
+  });
+  return {
+    send: (relay) => {
+      const { request, response } = relay.call.routed;
+      const call = new PassthroughCall(relay, timeouts);
+      calls.set(request, call);
+      relay.attach(call);
+      proxy(request, response, (error) => {
+        if (error !== undefined) call.onError(error as Error);
+      }).catch((error: unknown) => {
+        call.onError(error as Error);
+      });
+    },
+    close: () => {
+      agents.http.destroy();
+      agents.https.destroy();
+    },
+  };
+}
+
+/**
+ * Replaces the request's head by the one for the provider: the middleware copies all that it finds there. Attacks that the
+ * list ends: a `Trailer` header crashes httpxy 0.5; a `Connection` header names others for removal; the caller's key, cookie
+ * or address would reach the provider.
+ */
+function prepare(call: PassthroughCall | undefined, options: Options, agents: { http: HttpAgent; https: HttpsAgent }) {
+  if (call === undefined) throw new TypeError('a pass-through request without a call');
+  const { routed, attempt } = call.relay.call;
+  const { request, body, task, requestId } = routed;
+  if (task.kind !== 'passthrough') throw new TypeError('this call has a dialect');
+  const { origin, basePath } = addressOf(attempt.provider);
+  const named = connectionTokens(request.headers.connection);
+  const headers: IncomingMessage['headers'] = {
+    authorization: `Bearer ${attempt.secret}`,
+    'accept-encoding': 'identity',
+    'user-agent': USER_AGENT,
+    'x-request-id': requestId,
+  };
+  for (const name of PASSED_ON) {
+    const value = request.headers[name];
+    if (value !== undefined && named?.has(name) !== true) headers[name] = value;
+  }
+  if (body.length > 0 || task.method !== 'GET') headers['content-length'] = String(body.length);
+  request.headers = headers;
+  request.url = task.path + task.query;
+  options.buffer = Readable.from(body.length > 0 ? [body] : []);
+  options.agent = origin.startsWith('https:') ? agents.https : agents.http;
+  return origin + basePath;
+}
+
+class PassthroughCall implements UpstreamSource {
+  #request: ClientRequest | undefined;
+  #answer: IncomingMessage | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #isAborted = false;
+
+  constructor(
+    readonly relay: Relay,
+    private readonly timeouts: UpstreamTimeouts,
+  ) {}
+
+  /** A socket is assigned, connected or not yet; nothing has been written. */
+  onRequest(request: ClientRequest): void {
+    this.#request = request;
+    if (this.#isAborted) {
+      request.destroy();
+      return;
+    }
+    const { socket } = request;
+    if (socket?.connecting !== true) {
+      this.#expect(this.timeouts.headersTimeoutMs);
+      return;
+    }
+    this.#expect(this.timeouts.connectTimeoutMs);
+    socket.once('connect', () => {
+      this.#expect(this.timeouts.headersTimeoutMs);
+    });
+  }
+
+  onAnswer(answer: IncomingMessage): void {
+    this.#answer = answer;
+    this.#expect(this.timeouts.idleTimeoutMs);
+    this.relay.head(answer.statusCode ?? 502, answer.headers);
+    answer.on('data', (chunk: Buffer) => {
+      this.#timer?.refresh();
+      this.relay.data(chunk);
+    });
+    answer.on('end', () => {
+      clearTimeout(this.#timer);
+      if (answer.complete) this.relay.end();
+    });
+    answer.on('error', (error) => {
+      this.onError(error);
+    });
+  }
+
+  onError(error: Error): void {
+    clearTimeout(this.#timer);
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ETIMEDOUT') this.relay.fail('upstream_timeout', 'timed-out', code);
+    else this.relay.fail('upstream_failed', 'provider-failed', code ?? error.name);
+  }
+
+  pause(): void {
+    // While the caller does not take what is there, the provider is not the one that is late.
+    clearTimeout(this.#timer);
+    this.#answer?.pause();
+  }
+
+  resume(): void {
+    this.#expect(this.timeouts.idleTimeoutMs);
+    this.#answer?.resume();
+  }
+
+  abort(): void {
+    this.#isAborted = true;
+    clearTimeout(this.#timer);
+    this.#answer?.destroy();
+    this.#request?.destroy();
+  }
+
+  #expect(withinMs: number): void {
+    clearTimeout(this.#timer);
+    if (this.#isAborted) return;
+    this.#timer = setTimeout(() => {
+      this.relay.fail('upstream_timeout', 'timed-out', `nothing came for ${withinMs} ms`);
+    }, withinMs);
+  }
+}

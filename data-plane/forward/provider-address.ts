@@ -1,0 +1,23 @@
+import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
+
+export interface ProviderAddress {
+  /** `https://host:port` */
+  readonly origin: string;
+  /** Path of the base URL without a slash at its end; what is called goes behind it. */
+  readonly basePath: string;
+}
+
+const known = new WeakMap<ConfigObjectOf<'provider'>, ProviderAddress>();
+
+/** Takes a base URL apart, once for each generation of the config. */
+export function addressOf(provider: ConfigObjectOf<'provider'>): ProviderAddress {
+  const found = known.get(provider);
+  if (found !== undefined) return found;
+  const { origin, pathname } = new URL(provider.baseUrl);
+  const address = { origin, basePath: pathname.replace(/\/+$/, '') };
+  known.set(provider, address);
+  return address;
+}
+
+/** How we present ourselves: the same for every caller, so that a provider learns nothing of who calls. */
+export const USER_AGENT = 'PingToken';

@@ -1,0 +1,231 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Logger } from 'pino';
+import type { ErrorCode } from '@pingtoken/shared/error-code';
+import { ERROR_CODES } from '@pingtoken/shared/error-code';
+import type { Outcome } from '@pingtoken/shared/usage-event';
+import { convertOpenAiUsage } from '../dialects/openai-usage.js';
+import { openAiError, refuse, sendJson, sendRefusal } from '../http-error.js';
+import { BodyUsage } from '../meter/body-usage.js';
+import type { MeteredCall } from '../meter/meter.js';
+import { StreamUsage } from '../meter/stream-usage.js';
+import { answerHeaders, contentLength } from './answer-headers.js';
+import { convertProviderError } from './provider-error.js';
+
+/** Where an answer comes from, whichever client brings it. */
+export interface UpstreamSource {
+  pause(): void;
+  resume(): void;
+  /** Ends the exchange with the provider at once. */
+  abort(): void;
+}
+
+export interface RelayOptions {
+  readonly call: MeteredCall;
+  /** Those on their way, this one among them until it is over. */
+  readonly openCalls: Set<Relay>;
+  /** How long the caller may leave us standing with what it does not take. */
+  readonly idleTimeoutMs: number;
+  readonly logger: Logger;
+}
+
+const EVENT_STREAM = /^text\/event-stream\s*(?:;|$)/i;
+const MAX_ERROR_BYTES = 64 * 1024;
+
+/**
+ * Brings one answer from provider to caller: the same for every client that fetches it. A source reports `head`, `data` and
+ * `end`, or `fail`, and is told to pause, to go on, or to stop.
+ */
+export class Relay {
+  readonly call: MeteredCall;
+  readonly #options: RelayOptions;
+  #source: UpstreamSource | undefined;
+  #isOver = false;
+  /** What the caller was given; null until its head is out. */
+  #status: number | null = null;
+  #answerStatus = 0;
+  #answerHead: IncomingHttpHeaders = {};
+  #errorBody: Buffer[] | undefined;
+  #errorBytes = 0;
+  #stream: StreamUsage | undefined;
+  #body: BodyUsage | undefined;
+  #slowCaller: NodeJS.Timeout | undefined;
+  readonly #onCallerClose = (): void => {
+    this.#callerLeft();
+  };
+
+  constructor(options: RelayOptions) {
+    this.#options = options;
+    this.call = options.call;
+    options.openCalls.add(this);
+    // The socket, not the response: a response that waits behind another one on its connection hears nothing of it.
+    const { socket } = this.call.routed.request;
+    socket.on('close', this.#onCallerClose);
+    if (socket.destroyed) this.#callerLeft();
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  attach(source: UpstreamSource): void {
+    this.#source = source;
+    if (this.#isOver) source.abort();
+  }
+
+  head(status: number, headers: IncomingHttpHeaders): void {
+    if (this.#isOver) return;
+    const isStream = EVENT_STREAM.test(headers['content-type'] ?? '');
+    this.call.providerAnswered(status, isStream);
+    this.#answerStatus = status;
+    this.#answerHead = headers;
+    if (status >= 400) this.#errorBody = [];
+    else if (status < 200 || status >= 300) {
+      // A redirect is never followed: it could lead our credential, and the tenant's text, to another host.
+      this.fail('upstream_failed', 'provider-failed', `the provider answered with status ${status}`);
+    } else this.#begin(status, headers, isStream);
+  }
+
+  data(chunk: Buffer): void {
+    if (this.#isOver) return;
+    this.call.firstByteCame();
+    if (this.#errorBody !== undefined) {
+      this.#collectError(chunk);
+      return;
+    }
+    this.#body?.push(chunk);
+    const bytes = this.#stream === undefined ? chunk : this.#stream.push(chunk);
+    if (bytes.length > 0 && !this.call.routed.response.write(bytes)) this.#waitForCaller();
+  }
+
+  end(): void {
+    if (this.#isOver) return;
+    if (this.#errorBody !== undefined) {
+      this.#answerProviderError(Buffer.concat(this.#errorBody));
+      return;
+    }
+    const { response } = this.call.routed;
+    if (this.#body !== undefined) this.call.usageReported(convertOpenAiUsage(this.#body.result()));
+    const rest = this.#stream?.end();
+    if (rest !== undefined && rest.length > 0) response.write(rest);
+    // Settled before the last byte goes out: who has the whole answer finds it in the books.
+    this.#finish(this.#stream?.sawError === true ? 'provider-failed' : 'completed', this.#status);
+    response.end();
+  }
+
+  /**
+   * Ends the call as failed. Before the head is out the caller gets the error; inside a stream it gets an error event; and
+   * in either case the connection is cut where an answer had begun, for a clean end would say that it was whole.
+   */
+  fail(code: ErrorCode, outcome: Outcome, reason: string): void {
+    if (this.#isOver) return;
+    const { requestId, request, response, attempts } = this.call.routed;
+    const provider = attempts[0].provider.slug;
+    this.#options.logger.warn({ requestId, provider, code, outcome, reason }, 'call-failed');
+    if (this.#status === null) {
+      this.#finish(outcome, ERROR_CODES[code].status);
+      sendRefusal({ request, response, requestId }, refuse(code));
+    } else {
+      this.#finish(outcome, this.#status);
+      const cut = (): void => {
+        response.destroy();
+      };
+      if (this.#stream === undefined) cut();
+      else response.write(errorEvent(code, this.#stream.isInsidePassedEvent), cut);
+    }
+    this.#source?.abort();
+  }
+
+  #begin(status: number, headers: IncomingHttpHeaders, isStream: boolean): void {
+    const { task, requestId, response } = this.call.routed;
+    const encoding = headers['content-encoding'] ?? 'identity';
+    if (task.kind === 'openai' && encoding !== 'identity') {
+      // Asked for plain bytes. Compressed ones cannot be metered, and what cannot be metered is not relayed.
+      this.fail('upstream_failed', 'provider-failed', 'the provider compressed its answer');
+      return;
+    }
+    const out = [
+      'x-request-id',
+      requestId,
+      ...answerHeaders(headers, task.kind === 'openai' ? 'metered' : 'passthrough'),
+    ];
+    const length = isStream ? undefined : contentLength(headers);
+    if (length !== undefined) out.push('content-length', String(length));
+    response.writeHead(status, out);
+    this.#status = status;
+    if (task.kind === 'passthrough') this.call.usageReported({ request: 1 });
+    else if (isStream) this.#tapStream(task.request.streamed && !task.request.asksForUsage);
+    else this.#body = new BodyUsage();
+    if (isStream) response.flushHeaders();
+  }
+
+  #tapStream(hides: boolean): void {
+    this.#stream = new StreamUsage({
+      hides,
+      onUsage: (usage) => {
+        this.call.usageReported(convertOpenAiUsage(usage));
+      },
+    });
+  }
+
+  /** Backpressure: a caller that does not read makes the provider wait, not our memory grow. */
+  #waitForCaller(): void {
+    if (this.#slowCaller !== undefined) return;
+    const { response, request } = this.call.routed;
+    this.#source?.pause();
+    this.#slowCaller = setTimeout(() => {
+      request.socket.destroy();
+    }, this.#options.idleTimeoutMs);
+    response.once('drain', () => {
+      clearTimeout(this.#slowCaller);
+      this.#slowCaller = undefined;
+      if (!this.#isOver) this.#source?.resume();
+    });
+  }
+
+  #callerLeft(): void {
+    if (this.#isOver) return;
+    // What came whole before the caller went is known to us, though nobody is there to take it.
+    if (this.#body !== undefined) this.call.usageReported(convertOpenAiUsage(this.#body.result()));
+    this.#finish('caller-left', this.#status);
+    this.#source?.abort();
+  }
+
+  #collectError(chunk: Buffer): void {
+    this.#errorBytes += chunk.length;
+    if (this.#errorBytes <= MAX_ERROR_BYTES) {
+      this.#errorBody?.push(chunk);
+      return;
+    }
+    this.#answerProviderError(Buffer.alloc(0));
+    this.#source?.abort();
+  }
+
+  #answerProviderError(body: Buffer): void {
+    const { request, response, requestId, attempts } = this.call.routed;
+    const status = this.#answerStatus;
+    const outcome = status >= 500 ? 'provider-failed' : 'provider-refused';
+    if (OUR_OWN_FAULTS.has(status)) {
+      this.fail('upstream_failed', outcome, `the provider answered with status ${status}`);
+      return;
+    }
+    this.#finish(outcome, status);
+    const error = convertProviderError(status, body, attempts[0].secret);
+    const head = answerHeaders({ ...this.#answerHead, 'content-type': undefined }, 'metered');
+    sendJson({ request, response, requestId }, status, JSON.stringify({ error }), head);
+  }
+
+  #finish(outcome: Outcome, status: number | null): void {
+    this.#isOver = true;
+    clearTimeout(this.#slowCaller);
+    this.#options.openCalls.delete(this);
+    this.call.routed.request.socket.removeListener('close', this.#onCallerClose);
+    this.call.settle(outcome, status);
+  }
+}
+
+/** Refusals that are about our account with the provider. Passed on, they would tell the caller that its key is wrong. */
+const OUR_OWN_FAULTS: ReadonlySet<number> = new Set([401, 402, 403, 407]);
+
+function errorEvent(code: ErrorCode, breaksEvent: boolean): string {
+  return `${breaksEvent ? '\n\n' : ''}data: ${JSON.stringify({ error: openAiError(refuse(code)) })}\n\n`;
+}

@@ -1,0 +1,160 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Logger } from 'pino';
+import { admitModel, admitPassthrough, type Admitted } from './admit/admit.js';
+import { answerModelQuestion } from './admit/list-models.js';
+import { authenticate, CALLER_LEFT, checkJsonHead, readBody, type Authenticated } from './authenticate.js';
+import { readOpenAiRequest } from './dialects/openai-request.js';
+import type { DataPlaneEnvironment } from './environment.js';
+import { createForwarder, type Forwarder } from './forward/forward.js';
+import { isRefusal, refuse, sendRefusal, type Answer, type Refusal } from './http-error.js';
+import { createMeter, type Meter } from './meter/meter.js';
+import { createObserver, createProbes, type Observer } from './observe.js';
+import { createRequestId, isProbe, receive, type Received } from './receive.js';
+import { route, seedOf } from './route/route.js';
+import type { Snapshot } from './snapshot.js';
+import type { State } from './state.js';
+
+export type GatewayEnvironment = Pick<
+  DataPlaneEnvironment,
+  | 'TRUSTED_PROXIES'
+  | 'MAX_BODY_BYTES'
+  | 'UPSTREAM_CONNECT_TIMEOUT_MS'
+  | 'UPSTREAM_HEADERS_TIMEOUT_MS'
+  | 'IDLE_TIMEOUT_MS'
+>;
+
+export interface GatewayOptions {
+  readonly state: Pick<State, 'snapshot' | 'spool' | 'clientSealers' | 'linkStatus'>;
+  readonly environment: GatewayEnvironment;
+  readonly logger: Logger;
+}
+
+export interface Gateway {
+  handle(request: IncomingMessage, response: ServerResponse): void;
+  /** Refuses new calls from now on; open ones go on. */
+  drain(): void;
+  readonly openCalls: () => number;
+  /** Cuts what is still open, tells the callers and settles each. */
+  readonly cutOpenCalls: () => void;
+  readonly close: () => Promise<void>;
+}
+
+export function createGateway({ state, environment, logger }: GatewayOptions): Gateway {
+  const { snapshot, spool, clientSealers } = state;
+  let isDraining = false;
+  const forwarder = createForwarder({
+    connectTimeoutMs: environment.UPSTREAM_CONNECT_TIMEOUT_MS,
+    headersTimeoutMs: environment.UPSTREAM_HEADERS_TIMEOUT_MS,
+    idleTimeoutMs: environment.IDLE_TIMEOUT_MS,
+    snapshot,
+    logger,
+  });
+  const observer = createObserver({ linkStatus: () => state.linkStatus(), openCalls: forwarder.openCalls });
+  const meter = createMeter({ spool, clientSealers, observer, trustedProxies: environment.TRUSTED_PROXIES });
+  const serve = createStages({ snapshot, meter, forwarder, maxBodyBytes: environment.MAX_BODY_BYTES });
+  const probe = createProbes({ observer, isReady: () => !isDraining && snapshot.catalogue !== undefined });
+
+  function handle(request: IncomingMessage, response: ServerResponse): void {
+    const requestId = createRequestId();
+    const answer = { request, response, requestId };
+    const received = receive(request, response, requestId);
+    if (isRefusal(received)) {
+      observer.callRefused('none', received.refused);
+      sendRefusal(answer, received, received.allow === undefined ? [] : ['allow', received.allow]);
+    } else if (isProbe(received.endpoint)) probe(received.endpoint.name, answer);
+    else if (isDraining) sendRefusal(answer, refuse('not_ready'), ['connection', 'close']);
+    else run(received, { serve, observer, forwarder, logger });
+  }
+
+  return {
+    handle,
+    drain: () => {
+      isDraining = true;
+    },
+    openCalls: forwarder.openCalls,
+    cutOpenCalls: forwarder.cutOpenCalls,
+    close: forwarder.close,
+  };
+}
+
+/** @returns why the call was refused; undefined when it has gone out, is answered, or has nobody to answer any more */
+type Serve = (received: Received) => Promise<Refusal | undefined>;
+
+/**
+ * The stages of a call, once each and in this order: `receive -> authenticate -> admit -> route -> forward -> meter`. The
+ * meter opens its record before the call goes out and closes it when the call ends. Each stage takes the type that the one
+ * before returned, so a wrong order does not compile.
+ */
+function createStages({
+  snapshot,
+  meter,
+  forwarder,
+  maxBodyBytes,
+}: {
+  readonly snapshot: Snapshot;
+  readonly meter: Meter;
+  readonly forwarder: Forwarder;
+  readonly maxBodyBytes: number;
+}): Serve {
+  return async (received) => {
+    const known = authenticate(received, snapshot, Date.now());
+    if (isRefusal(known)) return known;
+    const { name } = known.endpoint;
+    if (name === 'list-models' || name === 'show-model') return answerModelQuestion(known, Date.now());
+    const admitted = await admit(known, maxBodyBytes);
+    if (admitted === CALLER_LEFT) return undefined;
+    if (isRefusal(admitted)) return admitted;
+    const routed = route(admitted, seedOf(admitted.requestId));
+    if (isRefusal(routed)) return routed;
+    const call = meter.begin(routed);
+    if (isRefusal(call)) return call;
+    forwarder.forward(call);
+    return undefined;
+  };
+}
+
+async function admit(known: Authenticated, maxBodyBytes: number): Promise<Admitted | Refusal | typeof CALLER_LEFT> {
+  const { endpoint } = known;
+  const operation = endpoint.name === 'chat-completions' || endpoint.name === 'embeddings' ? endpoint.name : undefined;
+  const headFault = operation === undefined ? undefined : checkJsonHead(known);
+  if (headFault !== undefined) return headFault;
+  const whole = await readBody(known, maxBodyBytes);
+  if (whole === CALLER_LEFT || isRefusal(whole)) return whole;
+  if (endpoint.name === 'passthrough') return admitPassthrough(whole, endpoint, Date.now());
+  if (operation === undefined) return refuse('unknown_path');
+  const request = readOpenAiRequest(whole.body);
+  return isRefusal(request) ? request : admitModel(whole, operation, request, Date.now());
+}
+
+/** Runs the stages and answers what they refuse; a fault in them ends this call and no other. */
+function run(
+  received: Received,
+  {
+    serve,
+    observer,
+    forwarder,
+    logger,
+  }: {
+    readonly serve: Serve;
+    readonly observer: Observer;
+    readonly forwarder: Forwarder;
+    readonly logger: Logger;
+  },
+): void {
+  const answer: Answer = received;
+  const refuseCall = (refusal: Refusal): void => {
+    observer.callRefused(received.endpoint.name, refusal.refused);
+    sendRefusal(answer, refusal);
+  };
+  serve(received).then(
+    (refusal) => {
+      if (refusal !== undefined) refuseCall(refusal);
+    },
+    (error: unknown) => {
+      logger.error({ requestId: received.requestId, error }, 'call-broke');
+      forwarder.cutCall(received.requestId);
+      if (received.response.headersSent) received.response.destroy();
+      else refuseCall(refuse('internal_error'));
+    },
+  );
+}

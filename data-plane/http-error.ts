@@ -1,0 +1,104 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ERROR_CODES, type ErrorCode } from '@pingtoken/shared/error-code';
+
+/** A stage's expected "no". What went wrong unexpectedly is thrown instead. */
+export interface Refusal {
+  readonly refused: ErrorCode;
+  /** The field of the request at fault, or null. */
+  readonly param: string | null;
+  /** Instead of the table's sentence. Never holds a secret, nor anything that came from a provider or a caller. */
+  readonly message: string | undefined;
+}
+
+export function refuse(code: ErrorCode, param: string | null = null, message?: string): Refusal {
+  return { refused: code, param, message };
+}
+
+export function isRefusal(value: object): value is Refusal {
+  return 'refused' in value;
+}
+
+/** The error object of OpenAI's API. https://platform.openai.com/docs/guides/error-codes */
+export interface OpenAiError {
+  readonly message: string;
+  readonly type: string;
+  readonly param: string | null;
+  readonly code: string | null;
+}
+
+/** The one mapper from a code to the caller's dialect: the official clients make their typed errors from it. */
+export function openAiError({ refused, param, message }: Refusal): OpenAiError {
+  const { status, message: standard } = ERROR_CODES[refused];
+  return { message: message ?? standard, type: openAiErrorType(status), param, code: refused };
+}
+
+export function openAiErrorType(status: number): string {
+  if (status >= 500) return 'server_error';
+  switch (status) {
+    case 401:
+      return 'authentication_error';
+    case 403:
+      return 'permission_error';
+    case 429:
+      return 'rate_limit_error';
+    default:
+      return 'invalid_request_error';
+  }
+}
+
+export interface Answer {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly requestId: string;
+}
+
+/** Answers with an error of our own; see {@link sendJson} for what it does to the connection. */
+export function sendRefusal(answer: Answer, refusal: Refusal, extraHeaders: readonly string[] = []): void {
+  const { status, retryable } = ERROR_CODES[refusal.refused];
+  // The official clients retry some statuses by themselves; they believe this header over their own list.
+  const headers = ['x-should-retry', String(retryable), ...extraHeaders];
+  sendJson(answer, status, JSON.stringify({ error: openAiError(refusal) }), headers);
+}
+
+/**
+ * Answers with JSON, if there is still somebody to answer. Where the request has a body that was not read, the connection
+ * is closed afterwards: reading on would let a caller without a key make us receive whatever it likes to send.
+ */
+export function sendJson(answer: Answer, status: number, json: string, extraHeaders: readonly string[] = []): void {
+  const { request, response, requestId } = answer;
+  if (response.headersSent || response.destroyed) return;
+  const body = Buffer.from(json);
+  const headers = [
+    'content-type',
+    'application/json',
+    'content-length',
+    String(body.length),
+    'x-request-id',
+    requestId,
+  ];
+  const closes = hasUnreadBody(request);
+  if (closes) {
+    headers.push('connection', 'close');
+    lingerOnClose(request);
+  }
+  response.writeHead(status, [...headers, ...extraHeaders]);
+  response.end(body);
+}
+
+function hasUnreadBody({ headers, complete }: IncomingMessage): boolean {
+  if (complete) return false;
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
+}
+
+const LINGER_MS = 500;
+
+/**
+ * Ends our half of the connection with the answer and destroys it only a moment later: closing at once while bytes of the
+ * body still arrive makes the system send a reset, which can overtake the answer. See RFC 9112, 9.6.
+ */
+function lingerOnClose({ socket }: IncomingMessage): void {
+  socket.destroySoon = () => {
+    socket.end();
+    setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  };
+}

@@ -1,0 +1,169 @@
+import type { Usage } from '@pingtoken/shared/rate-card';
+import type { Attempt, Outcome } from '@pingtoken/shared/usage-event';
+import { readCallerClient } from '../admit/caller-client.js';
+import type { AddressRange } from '../environment.js';
+import { refuse, type Refusal } from '../http-error.js';
+import type { Observer } from '../observe.js';
+import type { PlannedAttempt, Routed } from '../route/route.js';
+import type { ClientSealers } from './seal-client.js';
+import { SpoolUnavailableError, type Spool, type StartRecord } from './spool.js';
+
+export interface MeterOptions {
+  readonly spool: Spool;
+  readonly clientSealers: ClientSealers;
+  readonly observer: Observer;
+  readonly trustedProxies: readonly AddressRange[];
+}
+
+export interface Meter {
+  /**
+   * Writes the start record: when this returns a call, a kill of the process cannot make us forget that it went out.
+   * @returns a refusal where nothing can be recorded; the call must not be made then
+   */
+  begin(routed: Routed): MeteredCall | Refusal;
+}
+
+export function createMeter({ spool, clientSealers, observer, trustedProxies }: MeterOptions): Meter {
+  return {
+    begin: (routed) => {
+      const start = startRecord(routed, clientSealers, trustedProxies);
+      try {
+        spool.start(start);
+      } catch (error) {
+        if (error instanceof SpoolUnavailableError) return refuse('spool_unavailable');
+        throw error;
+      }
+      return new MeteredCall({ routed, start, spool, observer });
+    },
+  };
+}
+
+function startRecord(routed: Routed, clientSealers: ClientSealers, trusted: readonly AddressRange[]): StartRecord {
+  const { account, catalogue, member, request } = routed;
+  return {
+    eventId: routed.requestId,
+    tenantId: account.tenant.id,
+    apiKeyId: account.apiKey.id,
+    memberId: member.id,
+    config: catalogue.position,
+    operation: routed.operation,
+    model: routed.model,
+    streamed: routed.streamed,
+    admittedAt: routed.admittedAt,
+    attempts: [attemptRecord(routed.attempts[0], { status: null, usage: undefined })],
+    priceCardVersionId: routed.priceCardVersionId,
+    leaseIds: [],
+    client: clientSealers.seal(member.sealingKey, readCallerClient(request, trusted)),
+  };
+}
+
+function attemptRecord(
+  attempt: PlannedAttempt,
+  { status, usage }: { readonly status: number | null; readonly usage: Usage | undefined },
+): Attempt {
+  return {
+    targetId: attempt.targetId,
+    providerId: attempt.provider.id,
+    credentialId: attempt.credentialId,
+    upstreamModel: attempt.upstreamModel,
+    status,
+    usage: usage ?? {},
+    countedBy: usage === undefined ? 'none' : 'provider',
+    costCardVersionId: attempt.costCardVersionId,
+  };
+}
+
+/**
+ * One call that went out. Settles exactly once, whichever of success, error, time-out and hang-up comes first; what comes
+ * later is ignored.
+ */
+export class MeteredCall {
+  readonly routed: Routed;
+  readonly attempt: PlannedAttempt;
+  readonly #start: StartRecord;
+  readonly #spool: Spool;
+  readonly #observer: Observer;
+  #providerStatus: number | null = null;
+  #firstByteMs: number | null = null;
+  #usage: Usage | undefined;
+  #streamed: boolean;
+  #isSettled = false;
+
+  constructor({
+    routed,
+    start,
+    spool,
+    observer,
+  }: {
+    readonly routed: Routed;
+    readonly start: StartRecord;
+    readonly spool: Spool;
+    readonly observer: Observer;
+  }) {
+    this.routed = routed;
+    this.attempt = routed.attempts[0];
+    this.#start = start;
+    this.#spool = spool;
+    this.#observer = observer;
+    this.#streamed = routed.streamed;
+  }
+
+  get isSettled(): boolean {
+    return this.#isSettled;
+  }
+
+  providerAnswered(status: number, isStream: boolean): void {
+    this.#providerStatus = status;
+    this.#streamed ||= isStream;
+  }
+
+  firstByteCame(): void {
+    this.#firstByteMs ??= Math.max(0, Date.now() - this.routed.admittedAt);
+  }
+
+  /** What the provider says it counted; a later report replaces an earlier one, for they are running totals. */
+  usageReported(usage: Usage | undefined): void {
+    if (usage !== undefined) this.#usage = usage;
+  }
+
+  /** @param status what the caller was given, null where it was given nothing */
+  settle(outcome: Outcome, status: number | null): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    const endedAt = Date.now();
+    this.#spool.end({
+      ...this.#start,
+      streamed: this.#streamed,
+      endedAt,
+      firstByteMs: this.#firstByteMs,
+      outcome,
+      status,
+      attempts: [attemptRecord(this.attempt, { status: this.#providerStatus, usage: this.#billableUsage() })],
+      billedAttempt: this.#isBilled(outcome) ? 0 : null,
+    });
+    this.#observer.callEnded({
+      operation: this.routed.operation,
+      outcome,
+      status,
+      durationMs: performance.now() - this.routed.receivedAt,
+      firstByteMs: this.#firstByteMs,
+    });
+  }
+
+  #isServed(): boolean {
+    return this.#providerStatus !== null && this.#providerStatus >= 200 && this.#providerStatus < 300;
+  }
+
+  /** An error answer costs nothing, whatever it claims. */
+  #billableUsage(): Usage | undefined {
+    return this.#isServed() ? this.#usage : undefined;
+  }
+
+  /**
+   * The tenant pays for what the provider served: an answer given to its end, or one cut short whose usage was known by
+   * then. Who hangs up after the last word does not call for free.
+   */
+  #isBilled(outcome: Outcome): boolean {
+    return this.#isServed() && (outcome === 'completed' || this.#usage !== undefined);
+  }
+}
