@@ -254,7 +254,9 @@ const BILLING = `
     check ((event_id is null) = (rate_card_version_id is null))
   );
   -- Exactly once, for ever: an event is charged once however often it is delivered, a top-up booked once however often retried.
-  create unique index transfer_of_event on transfer (event_id, kind) where event_id is not null;
+  -- An event costs the operator once for each cost card version that its attempts went by.
+  create unique index transfer_of_usage on transfer (event_id) where kind = 'usage';
+  create unique index transfer_of_cost on transfer (event_id, rate_card_version_id) where kind = 'provider_cost';
   create unique index transfer_of_idempotency_key on transfer (tenant_id, idempotency_key) where idempotency_key is not null;
   create index on transfer (tenant_id, id desc);
   create trigger transfer_append_only before update or delete on transfer for each row execute function refuse_change();
@@ -273,11 +275,12 @@ const BILLING = `
     end $$;
 
   -- Totals are kept by the insert itself, so that no login needs the right to write them. Locked in one order: two
-  -- transactions with the same accounts wait for one another instead of deadlocking.
+  -- transactions with the same accounts wait for one another instead of deadlocking. No stronger lock than the update takes:
+  -- "for update" would wait for the other's foreign key checks on the account, which wait for nothing but its commit.
   create function post_transfers() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$
     begin
       perform 1 from account where id in
-        (select debit_account_id from inserted union select credit_account_id from inserted) order by id for update;
+        (select debit_account_id from inserted union select credit_account_id from inserted) order by id for no key update;
       update account set debits = debits + d.amount, credits = credits + d.credit_amount
         from (
           select account_id, sum(debit) as amount, sum(credit) as credit_amount from (
