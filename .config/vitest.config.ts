@@ -9,6 +9,7 @@ export default defineConfig({
   resolve: { alias: oneGraphql },
   test: {
     include: ['shared/**/*.test.ts', 'control-plane/**/*.test.ts', 'data-plane/**/*.test.ts', 'test/**/*.test.ts'],
+    globalSetup: ['test/kit/postgres.global-setup.ts'],
     exclude: ['**/node_modules/**', '**/dist/**'],
     testTimeout: 30_000,
     hookTimeout: 60_000,

@@ -22,10 +22,14 @@ export function createApiKey(): NewApiKey {
   const checksum = Buffer.alloc(4);
   checksum.writeUInt32BE(crc32(random));
   const secret = PREFIX + Buffer.concat([random, checksum]).toString('base64url');
-  return { secret, hash: hashApiKey(secret), hint: `${secret.slice(0, 6)}…${secret.slice(-4)}` };
+  return { secret, hash: hashApiKey(secret), hint: hintOf(secret) };
 }
 
 /** Plain SHA-256: the bearer of a key of our own has 256 random bits, and keys made elsewhere can be imported. */
 export function hashApiKey(bearer: string): string {
   return sha256(bearer);
+}
+
+export function hintOf(bearer: string): string {
+  return `${bearer.slice(0, 6)}…${bearer.slice(-4)}`;
 }

@@ -67,6 +67,7 @@ function open({ url, poolSize, entities, migrations }: Definition) {
       tableName: 'applied_migration',
       transactional: true,
       snapshot: false,
+      silent: true,
       migrationsList: migrations.map((migration) => ({ name: migration.name, class: migration })),
     },
   });

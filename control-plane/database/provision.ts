@@ -10,7 +10,7 @@ export type DatabaseLogin = (typeof DATABASE_LOGINS)[number];
 export type DatabaseUrls = Readonly<Record<DatabaseLogin, string>>;
 
 /** Rights are granted to these groups by the migrations; a login has the rights of the group that it is a member of. */
-const GROUPS: Partial<Record<DatabaseLogin, string>> = { api: 'pingtoken_api', worker: 'pingtoken_worker' };
+const GROUPS: Partial<Record<DatabaseLogin, string>> = { api: 'pingtoken_group_api', worker: 'pingtoken_group_worker' };
 
 export interface ProvisionOptions {
   /** A login that may create databases and roles; its database's name is the platform's. */

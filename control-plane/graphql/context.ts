@@ -1,9 +1,10 @@
-import { createParameterDecorator } from 'type-graphql';
 import { GraphQLError } from 'graphql';
+import { createParameterDecorator } from 'type-graphql';
 import { ERROR_CODES, type ErrorCode } from '@pingtoken/shared/error-code';
 import type { CallerClient } from '@pingtoken/shared/usage-event';
 import type { Viewer } from '../identity/permissions.js';
 import type { Services } from '../services.js';
+import type { Loaders } from './loaders.js';
 
 /** What every resolver is given. */
 export interface Context {
@@ -12,6 +13,7 @@ export interface Context {
   readonly viewer: Viewer | null;
   /** The caller's address, device and browser; sealed before it is stored anywhere. */
   readonly client: CallerClient;
+  readonly loaders: Loaders;
 }
 
 /** A fault of the request as a whole; `extensions.code` is a code of the error table, as in `userErrors`. */
@@ -20,7 +22,7 @@ export function graphqlError(code: ErrorCode, message: string = ERROR_CODES[code
 }
 
 /** Injects who signed in. Its operation has a policy other than `public`, else there may be nobody. */
-export function CurrentViewer(): ParameterDecorator {
+export function CurrentViewer() {
   return createParameterDecorator<Context>(({ context }) => {
     if (context.viewer === null) throw graphqlError('unauthenticated');
     return context.viewer;

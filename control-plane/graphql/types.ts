@@ -21,7 +21,7 @@ class UserErrorType implements UserError {
 }
 
 /** Every mutation's payload: the result, or the reasons why there is none. */
-@ObjectType({ isAbstract: true })
+@ObjectType()
 export abstract class Payload {
   @Field(() => [UserErrorType])
   userErrors!: readonly UserError[];

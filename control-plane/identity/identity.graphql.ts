@@ -1,4 +1,5 @@
-import { Arg, Ctx, Field, GraphQLDateTimeISO, ID, InputType, Mutation, ObjectType, Query, registerEnumType, Resolver } from 'type-graphql';
+import { Arg, Ctx, Field, ID, InputType, Mutation, ObjectType, Query, registerEnumType, Resolver } from 'type-graphql';
+import { GraphQLDateTimeISO } from 'graphql-scalars';
 import { Refusal, refuse } from '../database/refusal.js';
 import { CurrentViewer, type Context } from '../graphql/context.js';
 import { Policy } from '../graphql/policy.js';
@@ -120,13 +121,19 @@ export class IdentityResolver {
   }
 
   @Policy('public')
-  @Mutation(() => RegisterPayload, { description: 'Makes a tenant with its first member, signs it in and mails a verification.' })
+  @Mutation(() => RegisterPayload, {
+    description: 'Makes a tenant with its first member, signs it in and mails a verification.',
+  })
   async register(
     @Ctx() { services, client }: Context,
     @Arg('input', () => RegisterInput) input: RegisterInput,
   ): Promise<RegisterPayload> {
-    if (!(await services.rateLimits.allows('register', client.ip))) return toPayload(refuse('rate_limited'), () => ({}));
-    const account = await services.registration.register(input as Parameters<typeof services.registration.register>[0], client);
+    if (!(await services.rateLimits.allows('register', client.ip)))
+      return toPayload(refuse('rate_limited'), () => ({}));
+    const account = await services.registration.register(
+      input as Parameters<typeof services.registration.register>[0],
+      client,
+    );
     if (account instanceof Refusal) return toPayload(account, () => ({}));
     const session = await services.signIn.openSession(account.member, client);
     return { tenant: account.tenant, session, userErrors: [] };

@@ -30,7 +30,8 @@ export interface PersonVault {
  */
 export function createPersonVault({ orm, secret }: { orm: Orm; secret: string }): PersonVault {
   const wrappingKey = Buffer.from(secret, 'base64url');
-  const wrap = (personId: string, part: string, key: Uint8Array): Buffer => encrypt(wrappingKey, key, `${personId}:${part}`);
+  const wrap = (personId: string, part: string, key: Uint8Array): Buffer =>
+    encrypt(wrappingKey, key, `${personId}:${part}`);
   const unwrap = (personId: string, part: string, sealed: Uint8Array): Buffer =>
     decrypt(wrappingKey, sealed, `${personId}:${part}`);
 

@@ -143,7 +143,12 @@ export function createRegistration({ run, vault, blindIndex, mode }: Registratio
   };
 }
 
-function recordConsent({ em }: Transaction, { id, tenantId, sealingKey }: Person, policyVersionId: string, client: CallerClient): void {
+function recordConsent(
+  { em }: Transaction,
+  { id, tenantId, sealingKey }: Person,
+  policyVersionId: string,
+  client: CallerClient,
+): void {
   em.create(Consent, {
     id: uuidv7(),
     tenantId,

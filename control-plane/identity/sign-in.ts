@@ -22,6 +22,8 @@ export interface NewSession {
 
 export interface SignIn {
   signIn(email: string, password: string, client: CallerClient): Promise<NewSession | Refusal>;
+  /** Whose account an address is; for installation, never answered to a caller. */
+  findAccount(email: string): Promise<{ tenantId: string; memberId: string } | null>;
   /** A session for a member who was just proven, by registration. */
   openSession(member: Member, client: CallerClient): Promise<NewSession>;
   signOut(viewer: Viewer): Promise<void>;
@@ -80,14 +82,23 @@ export function createSignIn({ orm, run, vault, blindIndex }: SignInOptions): Si
       return { token, expiresAt: session.expiresAt, viewer: toViewer(member, session.id) };
     });
 
+  const findSignIn = async (email: string): Promise<SignInRow | undefined> => {
+    const rows = await orm.em
+      .fork()
+      .execute<SignInRow[]>('select * from find_sign_in(?)', [blindIndex('email', email)]);
+    return rows[0];
+  };
+
   return {
     openSession,
 
+    async findAccount(email) {
+      const found = await findSignIn(email);
+      return found === undefined ? null : { tenantId: found.tenant_id, memberId: found.member_id };
+    },
+
     async signIn(email, password, client) {
-      const rows = await orm.em
-        .fork()
-        .execute<SignInRow[]>('select * from find_sign_in(?)', [blindIndex('email', email)]);
-      const [found] = rows;
+      const found = await findSignIn(email);
       const matches = await verifyPassword(found?.password_hash ?? (await decoyHash), password);
       if (found === undefined || !matches) return refuse('invalid_credentials');
       const member = await run(memberScope(found.tenant_id, found.member_id), ({ em }) =>
@@ -98,7 +109,11 @@ export function createSignIn({ orm, run, vault, blindIndex }: SignInOptions): Si
 
     async signOut(viewer) {
       await run(viewerScope(viewer), async (transaction) => {
-        await transaction.em.nativeUpdate(Session, { id: viewer.sessionId, revokedAt: null }, { revokedAt: new Date() });
+        await transaction.em.nativeUpdate(
+          Session,
+          { id: viewer.sessionId, revokedAt: null },
+          { revokedAt: new Date() },
+        );
         await transaction.audit({ action: 'signed-out', subjectKind: 'session', subjectId: viewer.sessionId });
       });
     },
@@ -125,7 +140,8 @@ export function createSignIn({ orm, run, vault, blindIndex }: SignInOptions): Si
         const { em } = transaction;
         const now = new Date();
         const verification = await em.findOne(EmailVerification, { tokenHash: read.hash, expiresAt: { $gt: now } });
-        if (verification === null) return refuse('invalid_request', ['token'], 'The token is not valid, or has expired.');
+        if (verification === null)
+          return refuse('invalid_request', ['token'], 'The token is not valid, or has expired.');
         // A second click on the same link is no error.
         verification.usedAt ??= now;
         const verified = await em.nativeUpdate(
@@ -135,7 +151,11 @@ export function createSignIn({ orm, run, vault, blindIndex }: SignInOptions): Si
         );
         await em.flush();
         if (verified === 1) {
-          await transaction.audit({ action: 'email-verified', subjectKind: 'person', subjectId: verification.personId });
+          await transaction.audit({
+            action: 'email-verified',
+            subjectKind: 'person',
+            subjectId: verification.personId,
+          });
         }
         return true;
       });

@@ -47,5 +47,7 @@ export type BlindIndex = (kind: 'email' | 'address', value: string) => string;
 export function createBlindIndex(secret: string): BlindIndex {
   const key = Buffer.from(secret, 'base64url');
   return (kind, value) =>
-    createHmac('sha256', key).update(`${kind}:${value.trim().normalize('NFC').toLowerCase()}`).digest('base64url');
+    createHmac('sha256', key)
+      .update(`${kind}:${value.trim().normalize('NFC').toLowerCase()}`)
+      .digest('base64url');
 }

@@ -1,5 +1,5 @@
 import { Arg, Ctx, Field, ID, InputType, Mutation, ObjectType, Query, registerEnumType, Resolver } from 'type-graphql';
-import { GraphQLDateTimeISO } from 'type-graphql';
+import { GraphQLDateTimeISO } from 'graphql-scalars';
 import { CurrentViewer, type Context } from '../graphql/context.js';
 import { Policy } from '../graphql/policy.js';
 import { Payload, toPayload } from '../graphql/types.js';
@@ -85,7 +85,9 @@ export class KeysResolver {
   }
 
   @Policy('api-key:revoke')
-  @Mutation(() => RevokeApiKeyPayload, { description: 'Every gateway refuses the key within a second. There is no way back.' })
+  @Mutation(() => RevokeApiKeyPayload, {
+    description: 'Every gateway refuses the key within a second. There is no way back.',
+  })
   async revokeApiKey(
     @Ctx() { services }: Context,
     @CurrentViewer() viewer: Viewer,

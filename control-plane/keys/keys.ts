@@ -1,10 +1,10 @@
 import { LockMode } from '@mikro-orm/core';
 import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
-import { createApiKey, hashApiKey, type NewApiKey } from '@pingtoken/shared/key-format';
+import { createApiKey, hashApiKey, hintOf, type NewApiKey } from '@pingtoken/shared/key-format';
 import { checkInput, Refusal, refuse, refuseConflict } from '../database/refusal.js';
 import type { RunTransaction, Scope, Transaction } from '../database/transaction.js';
-import { Member, Person } from '../identity/entities.js';
+import { Person } from '../identity/entities.js';
 import type { Viewer } from '../identity/permissions.js';
 import { viewerScope } from '../identity/sign-in.js';
 import { apiKeyObject } from '../publishing/config-objects.js';
@@ -31,8 +31,8 @@ export interface Keys {
   revoke(viewer: Viewer, apiKeyId: string): Promise<ApiKey | Refusal>;
   /** Newest first. */
   list(viewer: Viewer): Promise<ApiKey[]>;
-  /** For installation: takes a bearer made elsewhere. */
-  importKey(scope: Scope, memberId: string, name: string, bearer: string): Promise<ApiKey | Refusal>;
+  /** For installation: takes a bearer made elsewhere; one that is the tenant's already stays as it is, revoked or not. */
+  ensureKey(scope: Scope, memberId: string, name: string, bearer: string): Promise<ApiKey | Refusal>;
 }
 
 export function createKeys({ run }: { run: RunTransaction }): Keys {
@@ -66,13 +66,13 @@ export function createKeys({ run }: { run: RunTransaction }): Keys {
     list: (viewer) =>
       run(viewerScope(viewer), ({ em }) => em.find(ApiKey, {}, { orderBy: { id: 'desc' }, limit: 500 })),
 
-    importKey: (scope, memberId, name, bearer) =>
+    ensureKey: (scope, memberId, name, bearer) =>
       run(scope, async (transaction) => {
-        await transaction.em.findOneOrFail(Member, { id: memberId });
-        const hint = `${bearer.slice(0, 6)}…${bearer.slice(-4)}`;
-        return refuseConflict(['bearer'], () =>
-          store(transaction, memberId, name, { hash: hashApiKey(bearer), hint }, null),
-        );
+        const hash = hashApiKey(bearer);
+        const standing = await transaction.em.findOne(ApiKey, { hash });
+        if (standing !== null) return standing;
+        const key = { hash, hint: hintOf(bearer) };
+        return refuseConflict(['bearer'], () => store(transaction, memberId, name, key, null));
       }),
   };
 }

@@ -14,7 +14,11 @@ const publishInput = z.object({
 
 /** The newest published policy: the one that a registration must consent to. */
 export async function findCurrentPolicy(transaction: Transaction): Promise<PolicyVersion | null> {
-  const [newest] = await transaction.em.find(PolicyVersion, {}, { orderBy: { publishedAt: 'desc', id: 'desc' }, limit: 1 });
+  const [newest] = await transaction.em.find(
+    PolicyVersion,
+    {},
+    { orderBy: { publishedAt: 'desc', id: 'desc' }, limit: 1 },
+  );
   return newest ?? null;
 }
 
@@ -27,7 +31,9 @@ export interface Policies {
 export function createPolicies({ orm, run }: { orm: Orm; run: RunTransaction }): Policies {
   return {
     async current() {
-      const [newest] = await orm.em.fork().find(PolicyVersion, {}, { orderBy: { publishedAt: 'desc', id: 'desc' }, limit: 1 });
+      const [newest] = await orm.em
+        .fork()
+        .find(PolicyVersion, {}, { orderBy: { publishedAt: 'desc', id: 'desc' }, limit: 1 });
       return newest ?? null;
     },
 

@@ -14,10 +14,19 @@ const providerInput = z.object({
   slug: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'lower-case letters, digits and hyphens'),
   name: z.string().trim().min(1).max(100),
   /** Up to and including the version: `https://api.openai.com/v1`. */
-  baseUrl: httpUrl.refine((url) => new URL(url).username === '' && new URL(url).search === '', 'has no login and no query'),
+  baseUrl: httpUrl.refine(
+    (url) => new URL(url).username === '' && new URL(url).search === '',
+    'has no login and no query',
+  ),
   dialect: z.enum(['openai']),
   termsUrl: httpUrl,
   privacyUrl: httpUrl,
+});
+
+const updateInput = z.object({
+  id: z.uuid(),
+  ...providerInput.omit({ slug: true, dialect: true }).partial().shape,
+  status: z.enum(['active', 'disabled']).optional(),
 });
 
 const credentialInput = z.object({
@@ -31,6 +40,8 @@ const credentialInput = z.object({
 
 export interface Providers {
   create(scope: Scope, input: z.input<typeof providerInput>): Promise<Provider | Refusal>;
+  /** Changes what is given and leaves the rest; calls in flight end as they began. */
+  update(scope: Scope, input: z.input<typeof updateInput>): Promise<Provider | Refusal>;
   list(scope: Scope): Promise<Provider[]>;
   /** The secret is encrypted before it is stored and never read back by the API. */
   createCredential(scope: Scope, input: z.input<typeof credentialInput>): Promise<Credential | Refusal>;
@@ -42,7 +53,13 @@ export interface Providers {
 }
 
 /** @param contentKeySecret base64url, 32 bytes: wraps the content keys that credentials are encrypted under */
-export function createProviders({ run, contentKeySecret }: { run: RunTransaction; contentKeySecret: string }): Providers {
+export function createProviders({
+  run,
+  contentKeySecret,
+}: {
+  run: RunTransaction;
+  contentKeySecret: string;
+}): Providers {
   return {
     create: (scope, input) =>
       run(scope, (transaction) => {
@@ -62,6 +79,25 @@ export function createProviders({ run, contentKeySecret }: { run: RunTransaction
         });
       }),
 
+    update: (scope, input) =>
+      run(scope, async (transaction) => {
+        const checked = checkInput(updateInput, input);
+        if (checked instanceof Refusal) return checked;
+        const { id, ...changes } = checked;
+        const provider = await transaction.em.findOne(Provider, { id });
+        if (provider === null) return refuse('not_found', ['id']);
+        transaction.em.assign(provider, changes);
+        await transaction.em.flush();
+        await transaction.audit({
+          action: 'provider-updated',
+          subjectKind: 'provider',
+          subjectId: id,
+          details: changes,
+        });
+        await transaction.publish([providerObject(provider)]);
+        return provider;
+      }),
+
     list: (scope) => run(scope, ({ em }) => em.find(Provider, {}, { orderBy: { slug: 'asc' } })),
 
     createCredential: (scope, input) =>
@@ -71,8 +107,10 @@ export function createProviders({ run, contentKeySecret }: { run: RunTransaction
         const tenantId = checked.tenantId ?? null;
         if (!scope.operator && tenantId !== scope.tenantId) return refuse('permission_denied', ['tenantId']);
         const { em } = transaction;
-        if ((await em.findOne(Provider, { id: checked.providerId })) === null) return refuse('not_found', ['providerId']);
-        if (tenantId !== null && (await em.findOne(Tenant, { id: tenantId })) === null) return refuse('not_found', ['tenantId']);
+        if ((await em.findOne(Provider, { id: checked.providerId })) === null)
+          return refuse('not_found', ['providerId']);
+        if (tenantId !== null && (await em.findOne(Tenant, { id: tenantId })) === null)
+          return refuse('not_found', ['tenantId']);
         const contentKey = await currentContentKey(transaction, contentKeySecret);
         const id = uuidv7();
         const credential = em.create(Credential, {
@@ -91,7 +129,8 @@ export function createProviders({ run, contentKeySecret }: { run: RunTransaction
         return credential;
       }),
 
-    listCredentials: (scope) => run(scope, ({ em }) => em.find(Credential, {}, { orderBy: { id: 'desc' }, limit: 500 })),
+    listCredentials: (scope) =>
+      run(scope, ({ em }) => em.find(Credential, {}, { orderBy: { id: 'desc' }, limit: 500 })),
 
     grant: (scope, providerId) =>
       run(scope, async (transaction) => {
@@ -114,7 +153,12 @@ export function createProviders({ run, contentKeySecret }: { run: RunTransaction
         });
         await em.flush();
         const details = { termsUrl: provider.termsUrl, privacyUrl: provider.privacyUrl };
-        await transaction.audit({ action: 'provider-granted', subjectKind: 'provider', subjectId: providerId, details });
+        await transaction.audit({
+          action: 'provider-granted',
+          subjectKind: 'provider',
+          subjectId: providerId,
+          details,
+        });
         await publishTenant(transaction, tenant);
         return grant;
       }),
@@ -134,7 +178,8 @@ export function createProviders({ run, contentKeySecret }: { run: RunTransaction
         return true;
       }),
 
-    listGrants: (scope) => run(scope, ({ em }) => em.find(ProviderGrant, { revokedAt: null }, { orderBy: { id: 'asc' } })),
+    listGrants: (scope) =>
+      run(scope, ({ em }) => em.find(ProviderGrant, { revokedAt: null }, { orderBy: { id: 'asc' } })),
   };
 }
 

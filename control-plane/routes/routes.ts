@@ -35,10 +35,12 @@ const passthroughInput = z.object({
   providerId: z.uuid(),
   credentialId: z.uuid(),
   method: z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']),
-  path: z.string().max(500).regex(/^(\/[A-Za-z0-9._~-]+|\/\*)+$/, 'segments of plain characters, or * for any one segment'),
+  path: z
+    .string()
+    .max(500)
+    .regex(/^(\/[A-Za-z0-9._~-]+|\/\*)+$/, 'segments of plain characters, or * for any one segment'),
   priceCardId: z.uuid(),
 });
-
 
 export interface Routes {
   createModel(scope: Scope, input: z.input<typeof modelInput>): Promise<Model | Refusal>;
@@ -95,7 +97,8 @@ export function createRoutes({ run }: { run: RunTransaction }): Routes {
         const tenantId = checked.tenantId ?? null;
         const { em } = transaction;
         if ((await em.findOne(Model, { id: checked.modelId })) === null) return refuse('not_found', ['modelId']);
-        if (tenantId !== null && (await em.findOne(Tenant, { id: tenantId })) === null) return refuse('not_found', ['tenantId']);
+        if (tenantId !== null && (await em.findOne(Tenant, { id: tenantId })) === null)
+          return refuse('not_found', ['tenantId']);
         for (const [index, target] of checked.targets.entries()) {
           const path = ['targets', String(index)];
           const fault =
@@ -107,7 +110,13 @@ export function createRoutes({ run }: { run: RunTransaction }): Routes {
           const route = em.create(Route, { id: uuidv7(), modelId: checked.modelId, tenantId, createdAt: new Date() });
           await em.flush();
           const targets = checked.targets.map((target) =>
-            em.create(Target, { id: uuidv7(), routeId: route.id, tenantId, ...target, costCardId: target.costCardId ?? null }),
+            em.create(Target, {
+              id: uuidv7(),
+              routeId: route.id,
+              tenantId,
+              ...target,
+              costCardId: target.costCardId ?? null,
+            }),
           );
           await em.flush();
           await transaction.audit({ action: 'route-created', subjectKind: 'route', subjectId: route.id });

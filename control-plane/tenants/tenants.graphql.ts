@@ -1,4 +1,17 @@
-import { Arg, Ctx, Field, GraphQLDateTimeISO, ID, InputType, Int, Mutation, ObjectType, Query, registerEnumType, Resolver } from 'type-graphql';
+import {
+  Arg,
+  Ctx,
+  Field,
+  ID,
+  InputType,
+  Int,
+  Mutation,
+  ObjectType,
+  Query,
+  registerEnumType,
+  Resolver,
+} from 'type-graphql';
+import { GraphQLDateTimeISO } from 'graphql-scalars';
 import { validate as isUuid } from 'uuid';
 import { refuse } from '../database/refusal.js';
 import type { Scope } from '../database/transaction.js';
@@ -103,7 +116,10 @@ export class TenantsResolver {
 
   @Policy('invitation:create')
   @Mutation(() => CreateInvitationPayload)
-  async createInvitation(@Ctx() { services }: Context, @CurrentViewer() viewer: Viewer): Promise<CreateInvitationPayload> {
+  async createInvitation(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+  ): Promise<CreateInvitationPayload> {
     return toPayload(await services.tenants.invite(viewerScope(viewer)), (invitation) => invitation);
   }
 }

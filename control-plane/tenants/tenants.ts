@@ -1,6 +1,6 @@
-import { v7 as uuidv7 } from 'uuid';
+import { NIL, v7 as uuidv7 } from 'uuid';
 import { refuse, type Refusal } from '../database/refusal.js';
-import type { RunTransaction, Scope } from '../database/transaction.js';
+import { platformScope, type RunTransaction, type Scope } from '../database/transaction.js';
 import { Invitation } from '../identity/entities.js';
 import { createCode } from '../identity/tokens.js';
 import { publishTenant } from '../providers/providers.js';
@@ -15,6 +15,8 @@ export interface TenantPage {
 
 export interface Tenants {
   find(scope: Scope): Promise<Tenant>;
+  /** The operator's own tenant; null before installation. */
+  findOperator(): Promise<Tenant | null>;
   /** Newest first, after the given tenant. */
   list(scope: Scope, first: number, afterId: string | null): Promise<TenantPage>;
   /** Every call of a suspended tenant is refused within a second. */
@@ -26,6 +28,8 @@ export interface Tenants {
 export function createTenants({ run }: { run: RunTransaction }): Tenants {
   return {
     find: (scope) => run(scope, ({ em }) => em.findOneOrFail(Tenant, { id: scope.tenantId })),
+
+    findOperator: () => run(platformScope(NIL), ({ em }) => em.findOne(Tenant, { kind: 'operator' })),
 
     list: (scope, first, afterId) =>
       run(scope, async ({ em }) => {
@@ -50,7 +54,13 @@ export function createTenants({ run }: { run: RunTransaction }): Tenants {
         const { code, hash } = createCode();
         const createdAt = new Date();
         const expiresAt = new Date(createdAt.getTime() + INVITATION_LIFETIME_MS);
-        const invitation = transaction.em.create(Invitation, { id: uuidv7(), codeHash: hash, createdAt, expiresAt, usedAt: null });
+        const invitation = transaction.em.create(Invitation, {
+          id: uuidv7(),
+          codeHash: hash,
+          createdAt,
+          expiresAt,
+          usedAt: null,
+        });
         await transaction.em.flush();
         await transaction.audit({ action: 'invitation-created', subjectKind: 'invitation', subjectId: invitation.id });
         return { code, expiresAt };

@@ -22,7 +22,7 @@ const SESSION = `
     as $$ select coalesce(current_setting('pingtoken.operator', true), '') = 'on' $$;
   -- Guards what security-definer functions write on behalf of a login that row-level security would have held back.
   create function may_write_for(tenant uuid) returns boolean language sql stable
-    as $$ select tenant = current_tenant() or is_operator() or pg_has_role(session_user, 'pingtoken_worker', 'member') $$;
+    as $$ select tenant = current_tenant() or is_operator() or pg_has_role(session_user, 'pingtoken_group_worker', 'member') $$;
   create function refuse_change() returns trigger language plpgsql
     as $$ begin raise exception '% is append-only', tg_table_name using errcode = 'restrict_violation'; end $$;
 `;
@@ -529,13 +529,13 @@ const OTHERS = ['tenant', 'account', 'credential', 'invitation', 'rate_limit'];
 const OF_WORKER = ['usage_spool', 'usage_quarantine', 'config_head', 'config_change', 'config_object', 'audit_head'];
 
 const policy = (table: string, using: string, check = using): string =>
-  `create policy ${table}_api on ${table} to pingtoken_api using (${using}) with check (${check});`;
+  `create policy ${table}_api on ${table} to pingtoken_group_api using (${using}) with check (${check});`;
 
 const POLICIES = [
   ...[...OF_ONE_TENANT, ...SHARED_OR_OF_TENANT, ...OF_PLATFORM, ...OF_OPERATOR, ...OTHERS, ...OF_WORKER].flatMap(
     (table) => [
       `alter table ${table} enable row level security;`,
-      `create policy ${table}_worker on ${table} to pingtoken_worker using (true) with check (true);`,
+      `create policy ${table}_worker on ${table} to pingtoken_group_worker using (true) with check (true);`,
     ],
   ),
   ...OF_ONE_TENANT.map((table) => policy(table, 'tenant_id = current_tenant()')),
@@ -554,26 +554,26 @@ const POLICIES = [
 ].join('\n');
 
 const GRANTS = `
-  grant usage on schema public to pingtoken_api, pingtoken_worker;
+  grant usage on schema public to pingtoken_group_api, pingtoken_group_worker;
   grant select, insert, update on
     tenant, person, member, session, email_verification, invitation, consent, api_key, provider, content_key, credential,
-    provider_grant, model, route, target, data_plane to pingtoken_api;
-  grant delete on target to pingtoken_api;
-  grant select, insert on policy_version, rate_card, rate_card_version, passthrough_route, outbox to pingtoken_api;
-  grant select, insert on transfer to pingtoken_api, pingtoken_worker;
-  grant select on account, usage_event, audit to pingtoken_api;
-  grant select, insert, update, delete on rate_limit to pingtoken_api;
+    provider_grant, model, route, target, data_plane to pingtoken_group_api;
+  grant delete on target to pingtoken_group_api;
+  grant select, insert on policy_version, rate_card, rate_card_version, passthrough_route, outbox to pingtoken_group_api;
+  grant select, insert on transfer to pingtoken_group_api, pingtoken_group_worker;
+  grant select on account, usage_event, audit to pingtoken_group_api;
+  grant select, insert, update, delete on rate_limit to pingtoken_group_api;
 
   grant select on
     tenant, person, member, account, rate_card, rate_card_version, model, provider, api_key, content_key, config_head,
-    config_change, config_object, audit, audit_head, data_plane to pingtoken_worker;
-  grant update (last_contact_at, acked_epoch, acked_seq, last_refusal) on data_plane to pingtoken_worker;
-  grant select, insert on usage_event, usage_quarantine, outbox to pingtoken_worker;
-  grant select, insert, update on usage_spool to pingtoken_worker;
-  grant update, delete on outbox to pingtoken_worker;
+    config_change, config_object, audit, audit_head, data_plane to pingtoken_group_worker;
+  grant update (last_contact_at, acked_epoch, acked_seq, last_refusal) on data_plane to pingtoken_group_worker;
+  grant select, insert on usage_event, usage_quarantine, outbox to pingtoken_group_worker;
+  grant select, insert, update on usage_spool to pingtoken_group_worker;
+  grant update, delete on outbox to pingtoken_group_worker;
 
   revoke execute on function
     find_sign_in, publish_config, append_audit, ledger_account, ensure_usage_partition, post_transfers from public;
-  grant execute on function find_sign_in, publish_config, append_audit, ledger_account to pingtoken_api;
-  grant execute on function publish_config, append_audit, ledger_account, ensure_usage_partition to pingtoken_worker;
+  grant execute on function find_sign_in, publish_config, append_audit, ledger_account to pingtoken_group_api;
+  grant execute on function publish_config, append_audit, ledger_account, ensure_usage_partition to pingtoken_group_worker;
 `;

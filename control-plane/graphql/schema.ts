@@ -1,0 +1,32 @@
+import 'reflect-metadata';
+import type { GraphQLSchema } from 'graphql';
+import { buildSchemaSync } from 'type-graphql';
+import { BillingResolver } from '../billing/billing.graphql.js';
+import { IdentityResolver } from '../identity/identity.graphql.js';
+import { KeysResolver } from '../keys/keys.graphql.js';
+import { PricingResolver } from '../pricing/pricing.graphql.js';
+import { PrivacyResolver } from '../privacy/privacy.graphql.js';
+import { ProvidersResolver } from '../providers/providers.graphql.js';
+import { DataPlanesResolver } from '../publishing/data-planes.graphql.js';
+import { RoutesResolver } from '../routes/routes.graphql.js';
+import { TenantsResolver } from '../tenants/tenants.graphql.js';
+import { checkPolicy } from './policy.js';
+
+/** The whole API. Inputs are checked by the modules' own schemas, which also serve callers other than GraphQL. */
+export function buildApiSchema(): GraphQLSchema {
+  return buildSchemaSync({
+    resolvers: [
+      IdentityResolver,
+      PrivacyResolver,
+      TenantsResolver,
+      KeysResolver,
+      ProvidersResolver,
+      RoutesResolver,
+      PricingResolver,
+      BillingResolver,
+      DataPlanesResolver,
+    ],
+    authChecker: checkPolicy,
+    validate: false,
+  });
+}

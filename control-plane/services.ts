@@ -1,0 +1,80 @@
+import pg from 'pg';
+import type { Logger } from 'pino';
+import { createLedger, type Ledger } from './billing/ledger.js';
+import { openPersonKeyDatabase, openPlatformDatabase } from './database/orm.js';
+import { createTransactionRunner, type RunTransaction } from './database/transaction.js';
+import type { ControlPlaneEnvironment } from './environment.js';
+import { createPersonVault } from './identity/person-vault.js';
+import { createProfiles, type Profiles } from './identity/profiles.js';
+import { createRateLimits, type RateLimits } from './identity/rate-limits.js';
+import { createRegistration, type Registration } from './identity/registration.js';
+import { createSignIn, type SignIn } from './identity/sign-in.js';
+import { createBlindIndex } from './identity/tokens.js';
+import { createKeys, type Keys } from './keys/keys.js';
+import { createRateCards, type RateCards } from './pricing/rate-cards.js';
+import { createPolicies, type Policies } from './privacy/policies.js';
+import { createProviders, type Providers } from './providers/providers.js';
+import { createDataPlanes, type DataPlanes } from './publishing/data-planes.js';
+import { createRoutes, type Routes } from './routes/routes.js';
+import { createTenants, type Tenants } from './tenants/tenants.js';
+
+/** The control plane's modules, joined. */
+export interface Services {
+  readonly run: RunTransaction;
+  readonly registration: Registration;
+  readonly signIn: SignIn;
+  readonly profiles: Profiles;
+  readonly rateLimits: RateLimits;
+  readonly policies: Policies;
+  readonly tenants: Tenants;
+  readonly keys: Keys;
+  readonly providers: Providers;
+  readonly routes: Routes;
+  readonly rateCards: RateCards;
+  readonly ledger: Ledger;
+  readonly dataPlanes: DataPlanes;
+  close(): Promise<void>;
+}
+
+export type ServiceSettings = Pick<
+  ControlPlaneEnvironment,
+  | 'API_DATABASE_URL'
+  | 'PERSON_KEYS_DATABASE_URL'
+  | 'PERSON_KEYS_SECRET'
+  | 'BLIND_INDEX_SECRET'
+  | 'CONTENT_KEY_SECRET'
+  | 'REGISTRATION'
+>;
+
+export async function openServices(settings: ServiceSettings, logger: Logger): Promise<Services> {
+  const orm = await openPlatformDatabase({ url: settings.API_DATABASE_URL });
+  const personKeys = await openPersonKeyDatabase({ url: settings.PERSON_KEYS_DATABASE_URL });
+  const pool = new pg.Pool({ connectionString: settings.API_DATABASE_URL, max: 4 });
+  pool.on('error', (error) => {
+    logger.warn({ error: error.message }, 'an idle database connection failed');
+  });
+
+  const run = createTransactionRunner(orm);
+  const vault = createPersonVault({ orm: personKeys, secret: settings.PERSON_KEYS_SECRET });
+  const blindIndex = createBlindIndex(settings.BLIND_INDEX_SECRET);
+  return {
+    run,
+    registration: createRegistration({ run, vault, blindIndex, mode: settings.REGISTRATION }),
+    signIn: createSignIn({ orm, run, vault, blindIndex }),
+    profiles: createProfiles({ run, vault }),
+    rateLimits: createRateLimits({ pool, blindIndex }),
+    policies: createPolicies({ orm, run }),
+    tenants: createTenants({ run }),
+    keys: createKeys({ run }),
+    providers: createProviders({ run, contentKeySecret: settings.CONTENT_KEY_SECRET }),
+    routes: createRoutes({ run }),
+    rateCards: createRateCards({ run }),
+    ledger: createLedger({ run }),
+    dataPlanes: createDataPlanes({ run }),
+    async close() {
+      await orm.close();
+      await personKeys.close();
+      await pool.end();
+    },
+  };
+}

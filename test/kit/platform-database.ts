@@ -1,0 +1,36 @@
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { inject } from 'vitest';
+import { migrate } from '../../control-plane/database/migrate.js';
+import { DATABASE_LOGINS, provision, type DatabaseUrls } from '../../control-plane/database/provision.js';
+
+export interface TestDatabase {
+  readonly urls: DatabaseUrls;
+  drop(): Promise<void>;
+}
+
+/** A platform database of this test's own, migrated, with its five logins. */
+export async function createTestDatabase(): Promise<TestDatabase> {
+  const adminUrl = new URL(inject('adminUrl'));
+  const name = `test_${randomBytes(6).toString('hex')}`;
+  adminUrl.pathname = `/${name}`;
+  const passwords = { api: 'api', worker: 'worker', owner: 'owner', personKeys: 'person-keys', queue: 'queue' };
+  const urls = await provision({ adminUrl: adminUrl.href, passwords });
+  await migrate({ ownerUrl: urls.owner, personKeysUrl: urls.personKeys });
+  return {
+    urls,
+    async drop() {
+      adminUrl.pathname = '/postgres';
+      const admin = new pg.Client({ connectionString: adminUrl.href });
+      await admin.connect();
+      for (const suffix of ['', '_person_keys', '_queue']) {
+        await admin.query(`drop database if exists ${name}${suffix} with (force)`);
+      }
+      for (const login of DATABASE_LOGINS) {
+        const role = `${name}_${login === 'personKeys' ? 'person_keys' : login}`;
+        await admin.query(`drop role if exists ${role}`);
+      }
+      await admin.end();
+    },
+  };
+}
