@@ -67,6 +67,13 @@ describe('a child', () => {
     await expect(create('', { command: '/nowhere' }).start()).rejects.toThrow('ENOENT');
   });
 
+  it('that dies of an error says which', async () => {
+    await create(`${READY} setTimeout(() => { throw new TypeError('no such table'); }, 50);`).start();
+    await vi.waitFor(() => {
+      expect(notices[0]).toBe('test program ended (exit code 1): TypeError: no such table');
+    }, 5000);
+  });
+
   it('is ready only when it also serves', async () => {
     let asked = 0;
     await create(READY, { isServing: () => Promise.resolve((asked += 1) > 2) }).start();

@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ReadyMessage } from '@pingtoken/shared/wire';
+import { printable } from './call-lines.js';
 import type { ChildLine } from './child-output.js';
 import type { LogFile } from './log-file.js';
 
@@ -89,7 +90,7 @@ export function createChild(options: {
       if (isStopped()) return;
       const delayMs = backoff.next(current.isReady);
       const later = delayMs < 1000 ? '' : `; next try in ${Math.round(delayMs / 1000)} s, see ${options.log.path}`;
-      events.notice(`${program.name} ended (${how})${later}`);
+      events.notice(`${program.name} ended (${how})${reasonOf(current)}${later}`);
       await sleep(delayMs, undefined, { signal: stopped.signal }).catch(() => undefined);
       if (isStopped()) return;
       const next = launchNext();
@@ -194,6 +195,12 @@ async function demandReady(run: Run, name: string, logPath: string): Promise<voi
   await sleep(100);
   const words = run.lastWords.map((line) => `\n    ${line.slice(0, 500)}`).join('');
   throw new Error(`The ${name} ${outcome}. Its log is ${logPath}; its last words:${words}`);
+}
+
+/** A program that fails before it can log prints a stack; its first line says why. */
+function reasonOf(run: Run): string {
+  const line = run.lastWords.findLast((each) => /^(Uncaught )?\w*Error\b/.test(each));
+  return line === undefined ? '' : `: ${printable(line).slice(0, 300)}`;
 }
 
 async function endRun(

@@ -20,9 +20,9 @@ export const launcherEnvironmentSchema = z.object({
   DATA_PLANE_PORT: port(8080, 'the gateway, shared by all data planes'),
   PROVIDER_SIMULATOR_PORT: port(8090, 'the provider simulator'),
   REGISTRATION: z
-    .string()
+    .enum(['open', 'invited', 'closed'])
     .default('open')
-    .describe('Whether strangers may register a tenant of their own (open or closed).'),
+    .describe('Who may register a tenant: anyone (open), who holds an invitation (invited), nobody (closed).'),
   DATABASE_URL: z
     .url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' })
     .optional()

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { StateLock } from '@pingtoken/shared/state-lock';
 import { readArguments } from './arguments.js';
 import { readyBanner } from './banner.js';
@@ -40,6 +41,7 @@ async function main(): Promise<void> {
   const step = createProgress({ print });
   const calls = createCallLines({ print });
   let runtime: (() => Runtime) | null = null;
+  let starting: Promise<unknown> = Promise.resolve();
   const replaced = () => {
     if (runtime !== null) void runtimeFile.write(runtime());
   };
@@ -49,6 +51,8 @@ async function main(): Promise<void> {
     stop: async (hurry) => {
       await runtimeFile.remove();
       await supervisor.stop(hurry);
+      // A start that was interrupted may be in the middle of making its cluster; it ends at its next step.
+      await Promise.race([starting, sleep(3000)]).catch(() => undefined);
       calls.flush();
       await lock.release();
     },
@@ -56,7 +60,9 @@ async function main(): Promise<void> {
 
   try {
     const inherited = inheritedEnvironment(process.env);
-    runtime = await startDistribution({ home, environment, inherited, dataPlanes, supervisor, step, print });
+    const started = startDistribution({ home, environment, inherited, dataPlanes, supervisor, step, print });
+    starting = started;
+    runtime = await started;
     await runtimeFile.write(runtime());
     print(readyBanner({ runtime: runtime(), home: home.folder, tookMs: Date.now() - startedAt }));
   } catch (error) {

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { chown, rename, rm, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { chown, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
@@ -32,10 +33,12 @@ export async function preparePostgres(options: {
   /** Connections that will be needed at most. */
   readonly maxConnections: number;
   readonly environment: Readonly<Record<string, string>>;
+  /** Aborts when all is to stop: the making of a cluster then ends half-way, and starts over the next time. */
+  readonly signal?: AbortSignal;
 }): Promise<PostgresServer> {
   const { place, port, password } = options;
   const binaries = await findPostgresBinaries({ user: place.user, copyFolder: place.folder });
-  await makeCluster(place, binaries, password);
+  await makeCluster(place, binaries, password, options.signal);
   const adminUrl = `postgres://${SUPERUSER}:${encodeURIComponent(password)}@127.0.0.1:${port}/postgres`;
   return {
     adminUrl,
@@ -87,6 +90,9 @@ function settings(port: number, maxConnections: number): string[] {
     max_wal_size: '512MB',
     jit: 'off',
     password_encryption: 'scram-sha-256',
+    // A failed statement may hold a person's data or a password; its text stays out of the log, and so do its details.
+    log_min_error_statement: 'panic',
+    log_error_verbosity: 'terse',
     log_timezone: 'UTC',
     timezone: 'UTC',
   };
@@ -99,23 +105,36 @@ function serverEnvironment(environment: Readonly<Record<string, string>>): Recor
 }
 
 /** The cluster is made under another name and renamed when whole: a kill in between leaves nothing that looks like one. */
-async function makeCluster(place: PostgresPlace, binaries: PostgresBinaries, password: string): Promise<void> {
+async function makeCluster(
+  place: PostgresPlace,
+  binaries: PostgresBinaries,
+  password: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   if ((await readTextFile(join(dataFolder(place), 'PG_VERSION'))) !== null) return;
-  const temporary = join(place.folder, 'data.tmp');
-  const passwordFile = join(place.folder, 'password.tmp');
-  await rm(temporary, { recursive: true, force: true });
-  await rm(passwordFile, { force: true });
+  await removeUnfinished(place.folder);
+  // A name of its own each time: the initdb of a launcher that was just killed goes on for a moment.
+  const attempt = randomUUID();
+  const temporary = join(place.folder, `data-${attempt}.tmp`);
+  const passwordFile = join(place.folder, `password-${attempt}.tmp`);
   await makePrivateFolder(temporary);
   await writeFile(passwordFile, `${password}\n`, { mode: 0o600, flag: 'wx' });
   if (place.user !== null) {
     for (const path of [temporary, passwordFile]) await chown(path, place.user.ids.uid, place.user.ids.gid);
   }
   try {
-    await runInitdb({ place, program: binaries.initdb, data: temporary, passwordFile });
+    await runInitdb({ place, program: binaries.initdb, data: temporary, passwordFile, signal });
   } finally {
     await rm(passwordFile, { force: true });
   }
   await rename(temporary, dataFolder(place));
+}
+
+async function removeUnfinished(folder: string): Promise<void> {
+  for (const name of (await readdir(folder)).filter((each) => each.endsWith('.tmp'))) {
+    // One that is still being written to cannot always be removed; the next start tries again.
+    await rm(join(folder, name), { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
+  }
 }
 
 /** A cluster whose sort order and character classes are its own, not those of the system's library, and so never change. */
@@ -124,20 +143,27 @@ async function runInitdb(options: {
   readonly program: string;
   readonly data: string;
   readonly passwordFile: string;
+  readonly signal: AbortSignal | undefined;
 }): Promise<void> {
-  const { place, program, data, passwordFile } = options;
+  const { place, program, data, passwordFile, signal } = options;
   const files = ['-D', data, '--pwfile', passwordFile];
   const logins = ['--username', SUPERUSER, '--auth', 'scram-sha-256'];
   const locale = ['--encoding', 'UTF8', '--locale', 'C', '--locale-provider', 'builtin', '--builtin-locale', 'C.UTF-8'];
+  const running = run(program, [...files, ...logins, ...locale], {
+    cwd: place.folder,
+    env: serverEnvironment({}),
+    ...place.user?.ids,
+  });
+  // Not execFile's own `signal`, which does not wait for the end of the process.
+  const end = () => running.child.kill();
+  signal?.addEventListener('abort', end);
   try {
-    await run(program, [...files, ...logins, ...locale], {
-      cwd: place.folder,
-      env: serverEnvironment({}),
-      ...place.user?.ids,
-    });
+    await running;
   } catch (error) {
     const { stderr = '', message } = error as Error & { stderr?: string };
     throw new Refusal(`PostgreSQL could not make its data folder in ${place.folder}: ${stderr.trim() || message}`);
+  } finally {
+    signal?.removeEventListener('abort', end);
   }
 }
 

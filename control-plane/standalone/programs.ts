@@ -69,6 +69,8 @@ export function dataPlaneProgram(settings: ProgramSettings, index: number): Chil
     CONTROL_PLANE_URL: urlOf(environment.HOST, ports.controlPlane),
     CONFIG_VERIFY_KEY: verifyKeyOf(secrets.controlPlane.CONFIG_SIGNING_KEY),
     QUEUE_URL: queueUrl,
+    // Open calls are cut by the data plane itself, which then still books them, before the launcher would end it by force.
+    DRAIN_TIMEOUT_MS: '3500',
   });
   const readyUrl = `${urlOf(environment.HOST, ownPort)}/readyz`;
   return { ...program, isServing: async () => (await fetch(readyUrl, { signal: AbortSignal.timeout(2000) })).ok };

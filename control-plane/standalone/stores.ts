@@ -85,6 +85,7 @@ export async function startPostgres(
     // A data plane holds a few connections for its queue; the rest is the control plane's and the worker's.
     maxConnections: 90 + 10 * dataPlanes,
     environment: inherited,
+    signal: supervisor.stopSignal,
   });
   return { child: await supervisor.run('PostgreSQL', program), adminUrl };
 }

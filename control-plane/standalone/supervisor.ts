@@ -28,6 +28,8 @@ export interface Supervisor {
   /** Ends all children in order; a second call changes nothing. */
   stop(hurry: AbortSignal): Promise<void>;
   readonly isStopping: () => boolean;
+  /** Aborts when the stop begins. */
+  readonly stopSignal: AbortSignal;
 }
 
 export async function createSupervisor(options: {
@@ -44,6 +46,7 @@ export async function createSupervisor(options: {
   const record = createProcessRecord(home);
   const children: { readonly group: StopGroup; readonly child: Child }[] = [];
   let stopping: Promise<void> | null = null;
+  const stopBegun = new AbortController();
   const isStopping = () => stopping !== null;
 
   function create(program: ChildProgram): Child {
@@ -70,6 +73,7 @@ export async function createSupervisor(options: {
   }
 
   async function stopAll(hurry: AbortSignal): Promise<void> {
+    stopBegun.abort();
     const started = Date.now();
     for (const group of STOP_ORDER) {
       const members = children.filter((entry) => entry.group === group).map(({ child }) => child);
@@ -83,6 +87,7 @@ export async function createSupervisor(options: {
 
   return {
     isStopping,
+    stopSignal: stopBegun.signal,
     run: async (group, program) => {
       if (isStopping()) throw new Stopped();
       const child = create(program);
