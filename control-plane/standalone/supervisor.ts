@@ -7,7 +7,7 @@ import { createProcessRecord } from './process-record.js';
 import type { Step } from './progress.js';
 
 /** Says that the stop of the whole came in between; nothing went wrong. */
-export class Stopped extends Error {
+class Stopped extends Error {
   override readonly name = 'Stopped';
 }
 
