@@ -1,8 +1,19 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import type { ConfigPosition } from '@pingtoken/shared/config-snapshot';
+import { readVerifyKey } from '@pingtoken/shared/crypto';
 import type { Logger } from 'pino';
+import { openConfigFiles } from './config-link/config-files.js';
+import { createConfigKeeper, type ConfigKeeper } from './config-link/config-keeper.js';
+import { createControlPlaneClient } from './config-link/control-plane-client.js';
+import { createConfigLink, type ConfigLink, type LinkTiming } from './config-link/link.js';
 import type { Identity } from './identity.js';
-import type { ClientSealers } from './meter/seal-client.js';
-import type { Spool } from './meter/spool.js';
+import { createEnqueuer } from './meter/enqueue.js';
+import { recoverSpools } from './meter/recover-spools.js';
+import { createClientSealers, type ClientSealers } from './meter/seal-client.js';
+import type { SpoolStore } from './meter/spool-store.js';
+import { createSpool, type Spool } from './meter/spool.js';
+import { connectUsageQueue } from './meter/usage-queue.js';
 import type { Snapshot } from './snapshot.js';
 
 /** How far the config link can be trusted right now. */
@@ -22,6 +33,7 @@ export interface State {
   linkStatus(): LinkStatus;
   /** Resolves when the last good config of the disk, if any, is in force; link, recovery and queue go on behind. */
   start(): Promise<void>;
+  /** Records that the queue does not take in time stay in the spool, for the next process. */
   close(): Promise<void>;
 }
 
@@ -35,8 +47,95 @@ export interface StateOptions {
   readonly verifyKey: string;
   readonly logger: Logger;
   readonly identity: Identity;
+  readonly linkTiming?: Partial<LinkTiming>;
 }
 
+/** About 500 bytes each. */
+const MAX_PEOPLE_SEALED_FOR = 20_000;
+
+/** @throws Error when the spool's folder cannot be made or the verify key is none: such a data plane must not start */
 export function openState(options: StateOptions): State {
-  throw new Error(`not built yet: ${options.home}`);
+  const { home, identity, logger } = options;
+  const verifyKey = readVerifyKey(options.verifyKey);
+  const root = join(home, 'spool');
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  const { spool, store } = createSpool({ root, logger });
+  const enqueuer = createEnqueuer({
+    dataPlaneId: identity.id,
+    connect: () => connectUsageQueue({ queueUrl: options.queueUrl, logger }),
+    logger,
+  });
+  enqueuer.addSpool(store);
+  const recovered = new Set<SpoolStore>();
+  let keeper: ConfigKeeper | undefined;
+  let link: ConfigLink | undefined;
+  let recovery: Promise<void> = Promise.resolve();
+
+  async function loadConfig(): Promise<void> {
+    const config = { verifyKey, dataPlaneId: identity.id, sealing: identity.sealing };
+    const files = await openConfigFiles({ ...config, folder: join(home, 'config') });
+    keeper = createConfigKeeper({ ...config, files, logger });
+    await keeper.loadFromDisk();
+    link = createConfigLink({
+      client: createControlPlaneClient({ controlPlaneUrl: options.controlPlaneUrl, identity }),
+      keeper,
+      files,
+      lastContactAt: latest(await files.lastContactAt(), keeper.state?.issuedAt),
+      onConfirmation: enqueuer.confirm,
+      logger,
+      ...(options.linkTiming === undefined ? {} : { timing: options.linkTiming }),
+    });
+  }
+
+  function takeUp(found: SpoolStore): void {
+    recovered.add(found);
+    enqueuer.addSpool(found, () => {
+      recovered.delete(found);
+      void removeSpool(found, logger);
+    });
+  }
+
+  return {
+    snapshot: {
+      get catalogue() {
+        return keeper?.state?.catalogue;
+      },
+      findAccount: (keyHash) => keeper?.state?.findAccount(keyHash),
+    },
+    spool,
+    clientSealers: createClientSealers({ maxPeople: MAX_PEOPLE_SEALED_FOR }),
+    linkStatus: () => ({
+      connected: link?.connected ?? false,
+      lastContactAt: link?.lastContactAt,
+      position: keeper?.state?.standpoint?.position,
+    }),
+    start: async () => {
+      await loadConfig();
+      link?.start();
+      enqueuer.start();
+      recovery = recoverSpools({ root, ownSpoolId: spool.spoolId, onRecovered: takeUp, logger }).catch((error: unknown) => {
+        logger.error({ reason: String(error) }, 'usage spools could not be recovered');
+      });
+    },
+    close: async () => {
+      await recovery;
+      await link?.close();
+      await spool.close();
+      await enqueuer.close();
+      for (const found of recovered) await found.close();
+    },
+  };
+}
+
+async function removeSpool(store: SpoolStore, logger: Logger): Promise<void> {
+  try {
+    await store.remove();
+  } catch (error) {
+    logger.warn({ spoolId: store.spoolId, reason: String(error) }, 'a settled spool could not be removed');
+  }
+}
+
+function latest(one: number | undefined, other: number | undefined): number | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return Math.max(one, other);
 }
