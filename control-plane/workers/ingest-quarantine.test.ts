@@ -47,13 +47,6 @@ async function count(table: string, column: string, value: string): Promise<numb
   return Number(rows[0]?.count);
 }
 
-const reasons = async (spoolId: string): Promise<string[]> =>
-  (
-    await fixture.query<{ reason: string }>('select reason from usage_quarantine where spool_id = $1 order by seq', [
-      spoolId,
-    ])
-  ).map(({ reason }) => reason);
-
 const confirmed = async (spoolId: string): Promise<number> =>
   Number(
     (await fixture.query<{ confirmed: string }>('select confirmed from usage_spool where id = $1', [spoolId]))[0]

@@ -1,0 +1,288 @@
+import {
+  Arg,
+  Args,
+  ArgsType,
+  Ctx,
+  Field,
+  ID,
+  InputType,
+  Int,
+  Mutation,
+  ObjectType,
+  Query,
+  registerEnumType,
+  Resolver,
+} from 'type-graphql';
+import { GraphQLDateTimeISO, GraphQLSafeInt } from 'graphql-scalars';
+import { DIMENSIONS, type Dimension } from '@pingtoken/shared/rate-card';
+import { outcomeSchema } from '@pingtoken/shared/usage-event';
+import { formatAmount } from '@pingtoken/shared/money';
+import { Refusal } from '../database/refusal.js';
+import { CurrentViewer, graphqlError, type Context } from '../graphql/context.js';
+import { Policy } from '../graphql/policy.js';
+import { Decimal, Money, PageInfo, Payload, toMoney, toPayload } from '../graphql/types.js';
+import type { Viewer } from '../identity/permissions.js';
+import { viewerScope } from '../identity/sign-in.js';
+import { dimensionEnum } from '../pricing/pricing.graphql.js';
+import { withinTenant } from '../tenants/tenants.graphql.js';
+import type { UsageEvent } from './entities.js';
+import type { Balance } from './ledger.js';
+import { usageCursor } from './usage.js';
+
+const toEnum = (values: readonly string[]): Record<string, string> =>
+  Object.fromEntries(values.map((value) => [value.replaceAll('-', '_').toUpperCase(), value]));
+const outcomeEnum = toEnum(outcomeSchema.options);
+registerEnumType(outcomeEnum, {
+  name: 'CallOutcome',
+  description: 'How a call ended. INTERRUPTED: the gateway process that carried it died; nothing is billed.',
+});
+const operationEnum = toEnum(['chat-completions', 'embeddings', 'passthrough']);
+registerEnumType(operationEnum, { name: 'Operation' });
+const countedByEnum = toEnum(['provider', 'estimated', 'none']);
+registerEnumType(countedByEnum, { name: 'CountedBy', description: 'Who counted what is billed.' });
+
+@ObjectType({ description: 'A prepaid balance in one currency.' })
+class Wallet {
+  @Field(() => String, { description: 'ISO 4217' })
+  currency!: string;
+
+  @Field(() => Decimal, { description: 'What was credited less what was charged.' })
+  balance!: string;
+
+  @Field(() => Decimal, { description: 'Held for calls under way.' })
+  reserved!: string;
+
+  @Field(() => Decimal, { description: 'What new calls may use.' })
+  available!: string;
+}
+
+@ObjectType()
+class DimensionCount {
+  @Field(() => dimensionEnum)
+  dimension!: Dimension;
+
+  @Field(() => GraphQLSafeInt)
+  count!: number;
+}
+
+@ObjectType('UsageEvent', { description: 'One call, as it was priced.' })
+class UsageEventType {
+  @Field(() => ID, { description: 'The request id that the caller was given.' })
+  id!: string;
+
+  @Field(() => ID)
+  apiKeyId!: string;
+
+  @Field(() => ID)
+  memberId!: string;
+
+  @Field(() => operationEnum)
+  operation!: UsageEvent['operation'];
+
+  @Field(() => String)
+  model!: string;
+
+  @Field(() => Boolean)
+  streamed!: boolean;
+
+  @Field(() => GraphQLDateTimeISO)
+  admittedAt!: Date;
+
+  @Field(() => GraphQLDateTimeISO)
+  endedAt!: Date;
+
+  @Field(() => Int, { nullable: true, description: "Milliseconds from admission to the provider's first byte." })
+  firstByteMs!: number | null;
+
+  @Field(() => outcomeEnum)
+  outcome!: UsageEvent['outcome'];
+
+  @Field(() => Int, { nullable: true, description: 'HTTP status that the caller was given.' })
+  status!: number | null;
+
+  @Field(() => ID, { nullable: true, description: 'Who served it; null where nothing is billed.' })
+  providerId!: string | null;
+
+  @Field(() => [DimensionCount])
+  counts!: readonly DimensionCount[];
+
+  @Field(() => countedByEnum)
+  countedBy!: UsageEvent['countedBy'];
+
+  @Field(() => ID, { description: 'The prices that it went by.' })
+  priceCardVersionId!: string;
+
+  @Field(() => Money)
+  price!: Money;
+}
+
+@ObjectType()
+class UsageEdge {
+  @Field(() => UsageEventType)
+  node!: UsageEventType;
+
+  @Field(() => String)
+  cursor!: string;
+}
+
+@ObjectType()
+class UsageConnection {
+  @Field(() => [UsageEdge])
+  edges!: readonly UsageEdge[];
+
+  @Field(() => PageInfo)
+  pageInfo!: PageInfo;
+}
+
+@ObjectType('UsageSummary')
+class UsageSummaryType {
+  @Field(() => GraphQLSafeInt, { description: 'Every admitted call, interrupted and failed ones included.' })
+  calls!: number;
+
+  @Field(() => [Money], { description: 'One sum for each currency.' })
+  amounts!: readonly Money[];
+
+  @Field(() => [DimensionCount], { description: 'Billed counts, dimensions that occurred only.' })
+  counts!: readonly DimensionCount[];
+}
+
+@ArgsType()
+class UsageFilterArguments {
+  @Field(() => ID, { nullable: true })
+  apiKeyId?: string | null;
+
+  @Field(() => String, { nullable: true })
+  model?: string | null;
+
+  @Field(() => GraphQLDateTimeISO, { nullable: true, description: 'Calls admitted then or later.' })
+  from?: Date | null;
+
+  @Field(() => GraphQLDateTimeISO, { nullable: true, description: 'Calls admitted before.' })
+  to?: Date | null;
+}
+
+@ArgsType()
+class UsageArguments extends UsageFilterArguments {
+  @Field(() => Int, { defaultValue: 50, description: 'At most 100.' })
+  first!: number;
+
+  @Field(() => String, { nullable: true, description: 'The cursor to read on from.' })
+  after?: string | null;
+}
+
+@InputType()
+class CreditWalletInput {
+  @Field(() => ID)
+  tenantId!: string;
+
+  @Field(() => Decimal, { description: 'Above zero.' })
+  amount!: string;
+
+  @Field(() => String, { defaultValue: 'USD', description: 'ISO 4217' })
+  currency!: string;
+
+  @Field(() => String, { description: 'Credits once, however often the same request is sent.' })
+  idempotencyKey!: string;
+
+  @Field(() => String, { description: 'Kept in the ledger, such as the number of a bank transfer.' })
+  reason!: string;
+}
+
+@ObjectType()
+class CreditWalletPayload extends Payload {
+  @Field(() => ID, { nullable: true })
+  transferId?: string;
+
+  @Field(() => Wallet, { nullable: true, description: 'After the credit.' })
+  wallet?: Wallet;
+}
+
+@Resolver()
+export class BillingResolver {
+  @Policy('wallet:read')
+  @Query(() => Wallet)
+  async wallet(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @Arg('currency', () => String, { defaultValue: 'USD' }) currency: string,
+  ): Promise<Wallet> {
+    return toWallet(orThrow(await services.ledger.balanceOf(viewerScope(viewer), currency)));
+  }
+
+  @Policy('wallet:read')
+  @Query(() => [Wallet], { description: 'Every currency that the tenant was credited or charged in.' })
+  async wallets(@Ctx() { services }: Context, @CurrentViewer() viewer: Viewer): Promise<Wallet[]> {
+    return (await services.ledger.balances(viewerScope(viewer))).map(toWallet);
+  }
+
+  @Policy('usage:read')
+  @Query(() => UsageConnection, { description: "The tenant's calls, newest first." })
+  async usage(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @Args(() => UsageArguments) input: UsageArguments,
+  ): Promise<UsageConnection> {
+    const { events, hasNextPage } = orThrow(await services.ledger.listUsage(viewerScope(viewer), input));
+    const edges = events.map((event) => ({ node: toUsageEvent(event), cursor: usageCursor(event.id) }));
+    return { edges, pageInfo: { hasNextPage, endCursor: edges.at(-1)?.cursor ?? null } };
+  }
+
+  @Policy('usage:read')
+  @Query(() => UsageSummaryType, { description: "The tenant's calls, added up." })
+  async usageSummary(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @Args(() => UsageFilterArguments) input: UsageFilterArguments,
+  ): Promise<UsageSummaryType> {
+    const { calls, amounts, counts } = orThrow(await services.ledger.summariseUsage(viewerScope(viewer), input));
+    return {
+      calls,
+      amounts: amounts.map(({ amount, currency }) => toMoney(amount, currency)),
+      counts: counts.map(({ dimension, count }) => ({ dimension, count: Number(count) })),
+    };
+  }
+
+  @Policy('wallet:credit')
+  @Mutation(() => CreditWalletPayload, { description: "Books money that was received onto a tenant's wallet." })
+  async creditWallet(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @Arg('input', () => CreditWalletInput) { tenantId, ...input }: CreditWalletInput,
+  ): Promise<CreditWalletPayload> {
+    const scope = withinTenant(viewer, tenantId);
+    const transfer = await services.ledger.topUp(scope, input);
+    if (transfer instanceof Refusal) return toPayload(transfer, () => ({}));
+    const balance = await services.ledger.balanceOf(scope, input.currency);
+    return toPayload(balance, (after) => ({ transferId: transfer.id, wallet: toWallet(after) }));
+  }
+}
+
+/** A query has no payload to put a refusal into. */
+function orThrow<Result>(result: Result | Refusal): Result {
+  if (!(result instanceof Refusal)) return result;
+  const [reason] = result.errors;
+  throw graphqlError(reason?.code ?? 'invalid_request', reason && `${reason.path.join('.')}: ${reason.message}`);
+}
+
+function toWallet({ currency, balance, reserved, available }: Balance): Wallet {
+  return {
+    currency,
+    balance: formatAmount(balance),
+    reserved: formatAmount(reserved),
+    available: formatAmount(available),
+  };
+}
+
+function toUsageEvent(event: UsageEvent): UsageEventType {
+  const { id, apiKeyId, memberId, operation, model, streamed, admittedAt, endedAt, firstByteMs } = event;
+  const { outcome, status, providerId, countedBy, priceCardVersionId } = event;
+  return {
+    ...{ id, apiKeyId, memberId, operation, model, streamed, admittedAt, endedAt, firstByteMs },
+    ...{ outcome, status, providerId, countedBy, priceCardVersionId },
+    counts: DIMENSIONS.flatMap((dimension) => {
+      const count = event.usage[dimension];
+      return count === undefined ? [] : [{ dimension, count }];
+    }),
+    price: toMoney(event.amount, event.currency),
+  };
+}
