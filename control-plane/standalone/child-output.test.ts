@@ -26,6 +26,13 @@ describe("a line of a child's output", () => {
     });
   });
 
+  it('names a cause that is given as text, without its stack', () => {
+    expect(readChildLine('{"level":60,"msg":"fault","error":"Error: no spool\\n    at x"}')).toEqual({
+      kind: 'fault',
+      text: 'error: fault (Error: no spool)',
+    });
+  });
+
   it('is only logged when it is no log entry', () => {
     for (const line of ['', 'plain text', '{"level":', '[]', 'null']) expect(readChildLine(line).kind).toBe('silent');
   });

@@ -11,6 +11,8 @@ const logLineSchema = z.object({
   level: z.number(),
   msg: z.string().default(''),
   err: z.object({ message: z.string() }).optional(),
+  /** A message, perhaps with its stack. */
+  error: z.string().optional(),
 });
 
 /** What a line of a child's output means to the person in front of the terminal. */
@@ -29,8 +31,9 @@ export function readChildLine(line: string): ChildLine {
   if (call.success) return { kind: 'call', call: call.data };
   const entry = logLineSchema.safeParse(value);
   if (!entry.success || entry.data.level < WARNING) return SILENT;
-  const { level, msg, err } = entry.data;
-  const text = err === undefined || msg.includes(err.message) ? msg : `${msg} (${err.message})`;
+  const { level, msg, err, error } = entry.data;
+  const cause = err?.message ?? error?.split('\n')[0];
+  const text = cause === undefined || msg.includes(cause) ? msg : `${msg} (${cause})`;
   return { kind: 'fault', text: printable(`${level < ERROR ? 'warning' : 'error'}: ${text}`).slice(0, MAX_LENGTH) };
 }
 

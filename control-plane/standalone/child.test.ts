@@ -67,10 +67,13 @@ describe('a child', () => {
     await expect(create('', { command: '/nowhere' }).start()).rejects.toThrow('ENOENT');
   });
 
-  it('that dies of an error says which', async () => {
-    await create(`${READY} setTimeout(() => { throw new TypeError('no such table'); }, 50);`).start();
+  it.each([
+    [`throw new TypeError('no such table');`, 'exit code 1): TypeError: no such table'],
+    [`console.error('{}\\nThe folder is taken.'); process.exit(2);`, 'exit code 2): The folder is taken.'],
+  ])('that dies of an error says which: %s', async (fault, notice) => {
+    await create(`${READY} setTimeout(() => { ${fault} }, 50);`).start();
     await vi.waitFor(() => {
-      expect(notices[0]).toBe('test program ended (exit code 1): TypeError: no such table');
+      expect(notices[0]).toBe(`test program ended (${notice}`);
     }, 5000);
   });
 

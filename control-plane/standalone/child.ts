@@ -90,7 +90,7 @@ export function createChild(options: {
       if (isStopped()) return;
       const delayMs = backoff.next(current.isReady);
       const later = delayMs < 1000 ? '' : `; next try in ${Math.round(delayMs / 1000)} s, see ${options.log.path}`;
-      events.notice(`${program.name} ended (${how})${reasonOf(current)}${later}`);
+      events.notice(`${program.name} ended (${how})${reasonOf(program, current)}${later}`);
       await sleep(delayMs, undefined, { signal: stopped.signal }).catch(() => undefined);
       if (isStopped()) return;
       const next = launchNext();
@@ -161,7 +161,12 @@ function whenEnded(child: ChildProcess): Promise<string> {
       if (child.pid === undefined) resolve(error.message);
     });
     child.once('exit', (code, signal) => {
-      resolve(signal ?? `exit code ${code ?? 'unknown'}`);
+      const how = signal ?? `exit code ${code ?? 'unknown'}`;
+      // Its last output is read by then, unless a process of its own still holds the pipe.
+      child.once('close', () => {
+        resolve(how);
+      });
+      setTimeout(resolve, 100, how);
     });
   });
 }
@@ -191,15 +196,14 @@ async function demandReady(run: Run, name: string, logPath: string): Promise<voi
   ]);
   timeout.abort();
   if (outcome === null) return;
-  // Its end may be known before its last output has been read.
-  await sleep(100);
   const words = run.lastWords.map((line) => `\n    ${line.slice(0, 500)}`).join('');
   throw new Error(`The ${name} ${outcome}. Its log is ${logPath}; its last words:${words}`);
 }
 
-/** A program that fails before it can log prints a stack; its first line says why. */
-function reasonOf(run: Run): string {
-  const line = run.lastWords.findLast((each) => /^(Uncaught )?\w*Error\b/.test(each));
+/** A program of ours that fails before it can log says why in plain text, with or without a stack around it. */
+function reasonOf({ speaksIpc }: ChildProgram, { process: child, lastWords }: Run): string {
+  if (!speaksIpc || child.exitCode === null) return '';
+  const line = lastWords.findLast((each) => /^[^\s{]/.test(each) && !/^(Node\.js v|.{0,2}$)/.test(each));
   return line === undefined ? '' : `: ${printable(line).slice(0, 300)}`;
 }
 
