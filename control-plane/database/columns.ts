@@ -1,13 +1,13 @@
 import { p, Type, type Platform } from '@mikro-orm/core';
 
 /** `numeric(40,0)`: units of 10^-12 of the currency, a bigint in memory. */
-class AmountType extends Type<bigint, string> {
-  override convertToDatabaseValue(value: bigint): string {
-    return value.toString();
+class AmountType extends Type<bigint | null, string | null> {
+  override convertToDatabaseValue(value: bigint | null): string | null {
+    return value === null ? null : value.toString();
   }
 
-  override convertToJSValue(value: string | bigint, _platform: Platform): bigint {
-    return BigInt(value);
+  override convertToJSValue(value: string | bigint | null, _platform: Platform): bigint | null {
+    return value === null ? null : BigInt(value);
   }
 
   override getColumnType(): string {
