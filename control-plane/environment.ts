@@ -9,6 +9,11 @@ const secret = z
   );
 const databaseUrl = z.url({ protocol: /^postgres(ql)?$/ });
 
+const logLevel = z
+  .enum(['debug', 'info', 'warn', 'error'])
+  .default('info')
+  .describe('Least severe log line that is written.');
+
 /** Settings that several entry points share. */
 export const secrets = {
   PERSON_KEYS_SECRET: secret.describe('Wraps the key of each person. 32 bytes, base64url.'),
@@ -24,13 +29,6 @@ export const secrets = {
     .describe('Ed25519 private key (PKCS#8 DER, base64url) that signs what data planes are given.'),
 };
 
-export const registration = {
-  REGISTRATION: z
-    .enum(['open', 'invited', 'closed'])
-    .default('open')
-    .describe('Who may register: everyone, holders of an invitation, nobody.'),
-};
-
 /** Every setting of the control plane; the README's table is made from the descriptions. */
 export const controlPlaneEnvironment = z.object({
   HOST: z.string().default('127.0.0.1').describe('Address to listen on.'),
@@ -39,7 +37,10 @@ export const controlPlaneEnvironment = z.object({
   WORKER_DATABASE_URL: databaseUrl.describe("The platform's database, through the login that works across tenants."),
   PERSON_KEYS_DATABASE_URL: databaseUrl.describe("The database of the persons' keys, backed up apart from the other."),
   ...secrets,
-  ...registration,
+  REGISTRATION: z
+    .enum(['open', 'invited', 'closed'])
+    .default('open')
+    .describe('Who may register: everyone, holders of an invitation, nobody.'),
   PUBLIC_URL: z.url().default('http://127.0.0.1:4000').describe('Where users reach the control plane.'),
   TRUSTED_PROXIES: z
     .string()
@@ -52,6 +53,30 @@ export const controlPlaneEnvironment = z.object({
 });
 export type ControlPlaneEnvironment = z.infer<typeof controlPlaneEnvironment>;
 
+const password = z.string().min(8);
+
+/** Settings of `migrate`, which makes databases and logins, brings the schema up to date, and makes the first operator. */
+export const migrateEnvironment = z.object({
+  ADMIN_DATABASE_URL: databaseUrl.describe(
+    'A login that may create databases and roles; names the database of the platform.',
+  ),
+  API_DATABASE_PASSWORD: password.describe('Password of the login that is held to one tenant.'),
+  WORKER_DATABASE_PASSWORD: password.describe('Password of the login that works across tenants.'),
+  OWNER_DATABASE_PASSWORD: password.describe('Password of the login that owns the tables.'),
+  PERSON_KEYS_DATABASE_PASSWORD: password.describe("Password of the login to the persons' keys."),
+  QUEUE_DATABASE_PASSWORD: password.describe('Password of the login to the queue, where it is in PostgreSQL.'),
+  PERSON_KEYS_SECRET: secrets.PERSON_KEYS_SECRET,
+  BLIND_INDEX_SECRET: secrets.BLIND_INDEX_SECRET,
+  CONTENT_KEY_SECRET: secrets.CONTENT_KEY_SECRET,
+  OPERATOR_EMAIL: z.email().describe('Login of the first operator.'),
+  OPERATOR_PASSWORD: z.string().min(10).describe('Password of the first operator; not changed by a second run.'),
+  LOG_LEVEL: logLevel,
+});
+
 export function readControlPlaneEnvironment(source: NodeJS.ProcessEnv): ControlPlaneEnvironment {
   return readEnvironment(controlPlaneEnvironment, source);
+}
+
+export function readMigrateEnvironment(source: NodeJS.ProcessEnv): z.infer<typeof migrateEnvironment> {
+  return readEnvironment(migrateEnvironment, source);
 }

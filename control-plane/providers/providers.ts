@@ -83,7 +83,8 @@ export function createProviders({
       run(scope, async (transaction) => {
         const checked = checkInput(updateInput, input);
         if (checked instanceof Refusal) return checked;
-        const { id, ...changes } = checked;
+        const { id, ...given } = checked;
+        const changes = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
         const provider = await transaction.em.findOne(Provider, { id });
         if (provider === null) return refuse('not_found', ['id']);
         transaction.em.assign(provider, changes);

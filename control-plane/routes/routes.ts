@@ -46,6 +46,8 @@ export interface Routes {
   createModel(scope: Scope, input: z.input<typeof modelInput>): Promise<Model | Refusal>;
   setPriceCard(scope: Scope, modelId: string, priceCardId: string): Promise<Model | Refusal>;
   listModels(scope: Scope): Promise<Model[]>;
+  /** Models that have a route for everyone. */
+  listRoutedModelIds(scope: Scope): Promise<string[]>;
   createRoute(scope: Scope, input: z.input<typeof routeInput>): Promise<Route | Refusal>;
   createPassthroughRoute(scope: Scope, input: z.input<typeof passthroughInput>): Promise<PassthroughRoute | Refusal>;
 }
@@ -89,6 +91,9 @@ export function createRoutes({ run }: { run: RunTransaction }): Routes {
       }),
 
     listModels: (scope) => run(scope, ({ em }) => em.find(Model, {}, { orderBy: { name: 'asc' } })),
+
+    listRoutedModelIds: (scope) =>
+      run(scope, async ({ em }) => (await em.find(Route, { tenantId: null })).map(({ modelId }) => modelId)),
 
     createRoute: (scope, input) =>
       run(scope, async (transaction) => {

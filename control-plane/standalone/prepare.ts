@@ -1,11 +1,11 @@
 import { pino } from 'pino';
 import type { DatabaseUrls } from '../database/provision.js';
 import { migrate } from '../database/migrate.js';
-import { Refusal } from '../database/refusal.js';
 import { platformScope, type Scope } from '../database/transaction.js';
-import { FIRST_POLICY } from '../privacy/first-policy.js';
+import { expectDone, install } from '../installation.js';
 import { openServices, type Services, type ServiceSettings } from '../services.js';
-import { seedProvider, seedSimulator, type RealProvider } from './seed-providers.js';
+import type { RealProvider } from './real-providers.js';
+import { seedProvider, seedSimulator } from './seed-providers.js';
 
 /** A data plane of this machine, as the control plane must know it. */
 export interface LocalDataPlane {
@@ -53,9 +53,7 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
     pino({ level: 'silent' }),
   );
   try {
-    const operator = platformScope(await ensureOperator(services, options.operator));
-    if ((await services.policies.current()) === null)
-      expectDone(await services.policies.publish(operator, FIRST_POLICY));
+    const operator = await install(services, options.operator);
     await ensureDataPlanes(services, operator, options.dataPlanes);
     onProgress('Preparing the provider simulator and its prices');
     const simulator = await seedSimulator(services, operator, options.simulatorUrl);
@@ -69,21 +67,6 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
   } finally {
     await services.close();
   }
-}
-
-/** An installation's own input is never refused but by a mistake of ours. */
-export function expectDone<T>(result: T | Refusal): T {
-  if (result instanceof Refusal)
-    throw new Error(result.errors.map(({ message, path }) => `${path.join('.')}: ${message}`).join('; '));
-  return result;
-}
-
-async function ensureOperator(services: Services, login: { email: string; password: string }): Promise<string> {
-  const standing = await services.tenants.findOperator();
-  if (standing !== null) return standing.id;
-  const input = { kind: 'person', name: 'Operator', ...login } as const;
-  const options = { tenantKind: 'operator', role: 'operator', emailVerified: true } as const;
-  return expectDone(await services.registration.createAccount(input, options)).tenant.id;
 }
 
 async function ensureDataPlanes(
