@@ -1,0 +1,50 @@
+import type { Logger } from 'pino';
+import { usageBatchSchema, type UsageBatch } from '@pingtoken/shared/usage-event';
+import { EarlyJobError, HopelessJobError } from '../queue.js';
+import { SpoolGapError, type IngestResult, type IngestUsage } from './ingest-usage.js';
+import { BatchRefusedError } from './spool-row.js';
+
+export interface UsageJobsOptions {
+  readonly ingest: IngestUsage;
+  readonly logger: Logger;
+  /** Told of each batch once it is in the ledger. */
+  readonly onIngested: (result: IngestResult) => void;
+}
+
+/**
+ * What the queue's jobs do. Batches of one spool go one after the other within this process, so that none of them holds a
+ * database connection only to wait for the other's lock on the spool.
+ */
+export function createUsageJobs({ ingest, logger, onIngested }: UsageJobsOptions): (data: unknown) => Promise<void> {
+  const lastOfSpool = new Map<string, Promise<void>>();
+
+  const settle = async (batch: UsageBatch): Promise<void> => {
+    const place = { spoolId: batch.spoolId, firstSeq: batch.firstSeq, count: batch.events.length };
+    try {
+      const result = await ingest(batch);
+      for (const { seq, reason } of result.quarantined)
+        logger.warn({ ...place, seq, reason }, 'a usage record was set aside');
+      if (result.duplicates > 0) logger.info({ ...place, duplicates: result.duplicates }, 'usage was known already');
+      onIngested(result);
+    } catch (error) {
+      // Another worker may be at the batch before this one.
+      if (error instanceof SpoolGapError) throw new EarlyJobError(error.message);
+      if (error instanceof BatchRefusedError) throw new HopelessJobError(error.message);
+      throw error;
+    }
+  };
+
+  return async (data) => {
+    const { data: batch } = usageBatchSchema.safeParse(data);
+    if (batch === undefined) throw new HopelessJobError('the job is no batch of usage events');
+    const before = lastOfSpool.get(batch.spoolId) ?? Promise.resolve();
+    const work = before.then(() => settle(batch));
+    const quiet = work.catch(() => undefined);
+    lastOfSpool.set(batch.spoolId, quiet);
+    try {
+      await work;
+    } finally {
+      if (lastOfSpool.get(batch.spoolId) === quiet) lastOfSpool.delete(batch.spoolId);
+    }
+  };
+}
