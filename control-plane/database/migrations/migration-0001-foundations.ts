@@ -402,12 +402,14 @@ const JOURNAL = `
     end $$;
 
   -- The first entry that does not follow from the one before it, or null when the whole chain holds.
-  create function audit_fault(of_tenant uuid) returns bigint language plpgsql stable as $$
+  create function audit_fault(of_tenant uuid) returns bigint
+    language plpgsql stable security definer set search_path = public, pg_temp as $$
     declare
       row audit;
       previous bytea := '\\x';
       expected bigint := 1;
     begin
+      if not may_write_for(of_tenant) then raise insufficient_privilege; end if;
       for row in select * from audit where tenant_id = of_tenant order by seq loop
         if row.seq <> expected or row.hash <> sha256(previous || convert_to(row.entry::text, 'UTF8')) then
           return expected;
@@ -573,7 +575,7 @@ const GRANTS = `
   grant update, delete on outbox to pingtoken_group_worker;
 
   revoke execute on function
-    find_sign_in, publish_config, append_audit, ledger_account, ensure_usage_partition, post_transfers from public;
-  grant execute on function find_sign_in, publish_config, append_audit, ledger_account to pingtoken_group_api;
-  grant execute on function publish_config, append_audit, ledger_account, ensure_usage_partition to pingtoken_group_worker;
+    find_sign_in, publish_config, append_audit, audit_fault, ledger_account, ensure_usage_partition, post_transfers from public;
+  grant execute on function find_sign_in, publish_config, append_audit, audit_fault, ledger_account to pingtoken_group_api;
+  grant execute on function publish_config, append_audit, audit_fault, ledger_account, ensure_usage_partition to pingtoken_group_worker;
 `;
