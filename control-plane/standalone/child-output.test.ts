@@ -39,6 +39,7 @@ describe("a line of a child's output", () => {
 
   it("is shown when PostgreSQL calls it fatal, and not when it is a statement's error", () => {
     expect(readPostgresLine('2026 UTC [7] FATAL:  disk full')).toEqual({ kind: 'fault', text: 'error: disk full' });
+    expect(readPostgresLine('2026 UTC [7] FATAL:  the database system is starting up').kind).toBe('silent');
     expect(readPostgresLine('2026 UTC [7] ERROR:  could not serialize').kind).toBe('silent');
   });
 });

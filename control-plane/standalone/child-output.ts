@@ -37,10 +37,15 @@ export function readChildLine(line: string): ChildLine {
   return { kind: 'fault', text: printable(`${level < ERROR ? 'warning' : 'error'}: ${text}`).slice(0, MAX_LENGTH) };
 }
 
+/** Answers to connections that come before it serves, or after; whoever connects tries again. */
+const PASSING = /^(the database system is|terminating connection)/;
+
 /** PostgreSQL's own log: what it calls FATAL or PANIC is shown; a statement's ERROR is its sender's to report. */
 export function readPostgresLine(line: string): ChildLine {
   const match = /(?:FATAL|PANIC): {2}(.*)$/.exec(line);
-  return match === null ? SILENT : { kind: 'fault', text: printable(`error: ${match[1] ?? ''}`).slice(0, MAX_LENGTH) };
+  return match === null || PASSING.test(match[1] ?? '')
+    ? SILENT
+    : { kind: 'fault', text: printable(`error: ${match[1] ?? ''}`).slice(0, MAX_LENGTH) };
 }
 
 /** Redis marks warnings, its banner among them, with `#`. Nothing it says matters unless it ends, which is told anyway. */

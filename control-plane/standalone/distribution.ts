@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { Child } from './child.js';
 import type { LauncherEnvironment } from './environment.js';
-import type { Home } from './home.js';
+import { makePrivateFolder, type Home } from './home.js';
 import { choosePorts, readChoices, writeChoices, type Ports } from './kept-choices.js';
 import {
   databasePasswords,
@@ -128,6 +128,7 @@ async function readKept({ home, environment, inherited, dataPlanes, print }: Dis
   const queue = await chooseQueue({ environment, inherited, kept: choices.queue });
   await writeChoices(home, { ports, queue });
   const secrets = await keepSecrets(home);
+  await makePrivateFolder(home.path('mail'));
   const folders = Array.from({ length: dataPlanes }, (_, index) => dataPlaneFolder(home, index));
   const enrolments = await Promise.all(folders.map(keepDataPlaneIdentity));
   if (existsSync(dataPlaneFolder(home, dataPlanes))) {

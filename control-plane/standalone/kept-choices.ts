@@ -39,7 +39,7 @@ const LOOPBACK = '127.0.0.1';
  */
 export async function choosePorts(options: {
   readonly environment: LauncherEnvironment;
-  readonly kept: Partial<Ports>;
+  readonly kept: KeptChoices['ports'];
   readonly dataPlanes: number;
 }): Promise<Ports> {
   const { environment, kept, dataPlanes } = options;
