@@ -1,6 +1,6 @@
 import type { UsageBatch, UsageEvent } from '@pingtoken/shared/usage-event';
 import { createKeyOwners, type KeyOwners } from './key-owners.js';
-import { isStorable, quarantine, type QuarantinedRecord } from './quarantine.js';
+import { hasStorableText, quarantine, type QuarantinedRecord } from './quarantine.js';
 import { createRateCardVersions, type RateCardVersions } from './rate-card-versions.js';
 import { readRecord, settleEvent, UnsettledRecord, versionIdsOf, type SettledEvent } from './settle-event.js';
 import { confirmSpool, lockSpool } from './spool-row.js';
@@ -118,6 +118,7 @@ async function settleRecords(
 }
 
 function settleStorable(event: UsageEvent, options: Parameters<typeof settleEvent>[1]): SettledEvent | UnsettledRecord {
-  if (!isStorable(JSON.stringify(event))) return new UnsettledRecord('a text holds characters that cannot be stored');
+  if (!hasStorableText(JSON.stringify(event)))
+    return new UnsettledRecord('a text holds characters that cannot be stored');
   return settleEvent(event, options);
 }

@@ -46,12 +46,12 @@ const UNSTORABLE_ESCAPE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
 /** JSON text that jsonb takes: the record itself, or, where jsonb could not hold it, its text as one JSON string. */
 function storableText(record: unknown): string {
   const text = jsonText(record);
-  return isStorable(text) ? text : JSON.stringify(text);
+  return hasStorableText(text) && depthOf(text) <= MAX_DEPTH ? text : JSON.stringify(text);
 }
 
-/** Whether jsonb can hold this JSON text. */
-export function isStorable(text: string): boolean {
-  return !UNSTORABLE_ESCAPE.test(text) && depthOf(text) <= MAX_DEPTH;
+/** Whether PostgreSQL can hold every string within this JSON text. */
+export function hasStorableText(json: string): boolean {
+  return !UNSTORABLE_ESCAPE.test(json);
 }
 
 /** An upper bound: brackets within strings are counted too. */
