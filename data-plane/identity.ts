@@ -31,11 +31,14 @@ export interface Identity {
  */
 export function readIdentity(home: string): Identity {
   const path = join(home, 'identity.json');
+  let fault: string;
   try {
     return parseIdentity(parseJson(readFileSync(path, 'utf8')));
   } catch (error) {
-    throw new Error(`${path}: ${describe(error)}; enrol this data plane first`);
+    fault = describe(error);
   }
+  // Not as the cause: a syntax error quotes the text it choked on, and this text holds private keys.
+  throw new Error(`${path}: ${fault}; enrol this data plane first`);
 }
 
 /** @throws Error when the value is no identity file */
@@ -52,7 +55,6 @@ export function parseIdentity(value: unknown): Identity {
   };
 }
 
-/** A syntax error quotes the text it choked on, and this text holds private keys: only its kind is told. */
 function describe(error: unknown): string {
   if (error instanceof z.ZodError)
     return error.issues.map((issue) => `${issue.path.join('.')} ${issue.code}`).join(', ');

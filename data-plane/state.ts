@@ -4,11 +4,11 @@ import type { ConfigPosition } from '@pingtoken/shared/config-snapshot';
 import { readVerifyKey } from '@pingtoken/shared/crypto';
 import type { Logger } from 'pino';
 import { openConfigFiles } from './config-link/config-files.js';
-import { createConfigKeeper, type ConfigKeeper } from './config-link/config-keeper.js';
+import { ConfigKeeper } from './config-link/config-keeper.js';
 import { createControlPlaneClient } from './config-link/control-plane-client.js';
-import { createConfigLink, type ConfigLink, type LinkTiming } from './config-link/link.js';
+import { ConfigLink, type LinkTiming } from './config-link/link.js';
 import type { Identity } from './identity.js';
-import { createEnqueuer } from './meter/enqueue.js';
+import { Enqueuer } from './meter/enqueue.js';
 import { recoverSpools } from './meter/recover-spools.js';
 import { createClientSealers, type ClientSealers } from './meter/seal-client.js';
 import type { SpoolStore } from './meter/spool-store.js';
@@ -60,7 +60,7 @@ export function openState(options: StateOptions): State {
   const root = join(home, 'spool');
   mkdirSync(root, { recursive: true, mode: 0o700 });
   const { spool, store } = createSpool({ root, logger });
-  const enqueuer = createEnqueuer({
+  const enqueuer = new Enqueuer({
     dataPlaneId: identity.id,
     connect: () => connectUsageQueue({ queueUrl: options.queueUrl, logger }),
     logger,
@@ -74,14 +74,16 @@ export function openState(options: StateOptions): State {
   async function loadConfig(): Promise<void> {
     const config = { verifyKey, dataPlaneId: identity.id, sealing: identity.sealing };
     const files = await openConfigFiles({ ...config, folder: join(home, 'config') });
-    keeper = createConfigKeeper({ ...config, files, logger });
+    keeper = new ConfigKeeper({ ...config, files, logger });
     await keeper.loadFromDisk();
-    link = createConfigLink({
+    link = new ConfigLink({
       client: createControlPlaneClient({ controlPlaneUrl: options.controlPlaneUrl, identity }),
       keeper,
       files,
       lastContactAt: latest(await files.lastContactAt(), keeper.state?.issuedAt),
-      onConfirmation: enqueuer.confirm,
+      onConfirmation: (confirmation) => {
+        enqueuer.confirm(confirmation);
+      },
       logger,
       ...(options.linkTiming === undefined ? {} : { timing: options.linkTiming }),
     });
@@ -113,9 +115,11 @@ export function openState(options: StateOptions): State {
       await loadConfig();
       link?.start();
       enqueuer.start();
-      recovery = recoverSpools({ root, ownSpoolId: spool.spoolId, onRecovered: takeUp, logger }).catch((error: unknown) => {
-        logger.error({ reason: String(error) }, 'usage spools could not be recovered');
-      });
+      recovery = recoverSpools({ root, ownSpoolId: spool.spoolId, onRecovered: takeUp, logger }).catch(
+        (error: unknown) => {
+          logger.error({ reason: String(error) }, 'usage spools could not be recovered');
+        },
+      );
     },
     close: async () => {
       await recovery;

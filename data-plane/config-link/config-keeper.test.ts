@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConfigJournal, createTestIdentity, type Draft } from '../../test/kit/config-documents.js';
 import { openConfigFiles, type ConfigFiles } from './config-files.js';
-import { createConfigKeeper, type ConfigKeeper } from './config-keeper.js';
+import { ConfigKeeper } from './config-keeper.js';
 
 const identity = createTestIdentity();
 const tenantId = randomUUID();
@@ -50,7 +50,7 @@ describe('the config keeper', () => {
       sealing: identity.sealing,
     };
     files = await openConfigFiles({ ...options, folder });
-    keeper = createConfigKeeper({ ...options, files, logger: pino({ level: 'silent' }) });
+    keeper = new ConfigKeeper({ ...options, files, logger: pino({ level: 'silent' }) });
     await keeper.loadFromDisk();
   }
   async function takeSnapshot(document = journal.snapshot(identity)) {
@@ -179,8 +179,8 @@ describe('the config keeper', () => {
   it('does not let one unreadable object block the others, and takes away access that it may have revoked', async () => {
     await takeSnapshot();
     journal.publish(
-      { ...key('active'), status: 'frozen' } as Draft,
-      { ...model('small'), operations: ['telepathy'] } as Draft,
+      { ...key('active'), status: 'frozen' },
+      { ...model('small'), operations: ['telepathy'] },
       key('revoked', otherKeyId),
     );
     const taken = await takeDelta();

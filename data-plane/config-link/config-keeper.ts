@@ -14,16 +14,6 @@ export interface Taken {
   readonly needsSnapshot: 'fault' | 'compaction' | undefined;
 }
 
-/** Holds the state in force and takes documents, one after the other. */
-export interface ConfigKeeper {
-  readonly state: ConfigState | undefined;
-  /** Brings the last good state of the disk into force. Never throws: what cannot be trusted is reported and left out. */
-  loadFromDisk(): Promise<void>;
-  takeDelta(document: Buffer): Promise<Taken>;
-  /** Takes the snapshot that lies at `ConfigFiles.incomingPath`. */
-  takeSnapshot(): Promise<Taken>;
-}
-
 export interface ConfigKeeperOptions extends Omit<ConfigFilesOptions, 'folder'> {
   readonly files: ConfigFiles;
   readonly logger: Logger;
@@ -34,25 +24,44 @@ const MAX_LOG = { documents: 1000, bytes: 8 * 1024 * 1024 };
 const MAX_REFUSALS_TOLD = 8;
 const ENTRIES_PER_SLICE = 500;
 
-export function createConfigKeeper(options: ConfigKeeperOptions): ConfigKeeper {
-  const { files, logger, verifyKey, dataPlaneId, sealing } = options;
-  let state: ConfigState | undefined;
+/** Holds the state in force and takes documents, one after the other. */
+export class ConfigKeeper {
+  readonly #options: ConfigKeeperOptions;
+  #state: ConfigState | undefined;
   /** The disk has missed a delta, so that no later one may be appended: the log would lead nowhere. */
-  let diskIsBehind = false;
+  #diskIsBehind = false;
+  /** Of a document as a whole, until one is taken: a new dial must not make the operator believe that all is well. */
+  #refusal: ConfigAck | undefined;
 
-  async function loadFromDisk(): Promise<void> {
+  constructor(options: ConfigKeeperOptions) {
+    this.#options = options;
+  }
+
+  get state(): ConfigState | undefined {
+    return this.#state;
+  }
+
+  /** What there is to acknowledge at any time: where we stand, and what is refused. */
+  standing(): readonly ConfigAck[] {
+    const applied = this.#state === undefined ? [] : standingOf(this.#state);
+    return this.#refusal === undefined ? applied : [...applied, this.#refusal];
+  }
+
+  /** Brings the last good state of the disk into force. Never throws: what cannot be trusted is reported and left out. */
+  async loadFromDisk(): Promise<void> {
+    const { files, logger } = this.#options;
     try {
-      state = await files.load();
-      logger.info(
-        { position: state?.standpoint?.position },
-        state === undefined ? 'no config on disk' : 'config loaded from disk',
-      );
+      this.#state = await files.load();
+      const position = this.#state?.standpoint?.position;
+      logger.info({ position }, position === undefined ? 'no config on disk' : 'config loaded from disk');
     } catch (error) {
       logger.error({ reason: messageOf(error) }, 'the config on disk is refused');
     }
   }
 
-  async function takeDelta(document: Buffer): Promise<Taken> {
+  async takeDelta(document: Buffer): Promise<Taken> {
+    const { files, logger, verifyKey, dataPlaneId } = this.#options;
+    const state = this.#state;
     const base = state?.standpoint;
     if (state === undefined || base === undefined) return { acks: [], needsSnapshot: 'fault' };
     try {
@@ -61,41 +70,48 @@ export function createConfigKeeper(options: ConfigKeeperOptions): ConfigKeeper {
       await applyInSlices(state, entries);
       state.commit(header, end.chain);
       // In force first, then on disk, then acknowledged: what has been acknowledged survives any crash.
-      if (diskIsBehind || !(await keepOnDisk(() => files.appendDelta(document))))
-        return { acks: [], needsSnapshot: 'fault' };
-      return { acks: acksFor(state, brokenOf(entries)), needsSnapshot: isLogLong() ? 'compaction' : undefined };
+      const isKept = !this.#diskIsBehind && (await this.#keep(() => files.appendDelta(document)));
+      if (!isKept) return { acks: [], needsSnapshot: 'fault' };
+      this.#refusal = undefined;
+      for (const entry of entries) if (entry.type === 'broken') logBroken(entry, logger);
+      return { acks: standingOf(state), needsSnapshot: isLogLong(files) ? 'compaction' : undefined };
     } catch (error) {
-      return refuse(error, 'delta');
+      return this.#refuse(error, 'delta');
     }
   }
 
-  async function takeSnapshot(): Promise<Taken> {
+  /** Takes the snapshot that lies at `ConfigFiles.incomingPath`. */
+  async takeSnapshot(): Promise<Taken> {
+    const { files, logger, ...rest } = this.#options;
     try {
-      const loaded = await loadSnapshot({ path: files.incomingPath, verifyKey, dataPlaneId, sealing, previous: state });
-      refuseOlder(loaded, state);
-      state = loaded;
-      diskIsBehind = !(await keepOnDisk(() => files.keepSnapshot()));
-      if (diskIsBehind) return { acks: [], needsSnapshot: 'fault' };
-      return { acks: acksFor(state, [...state.broken.values()]), needsSnapshot: undefined };
+      const loaded = await loadSnapshot({ ...rest, path: files.incomingPath, previous: this.#state });
+      refuseOlder(loaded, this.#state);
+      this.#state = loaded;
+      if (!(await this.#keep(() => files.keepSnapshot()))) return { acks: [], needsSnapshot: 'fault' };
+      this.#refusal = undefined;
+      for (const entry of loaded.broken.values()) logBroken(entry, logger);
+      return { acks: standingOf(loaded), needsSnapshot: undefined };
     } catch (error) {
       await rm(files.incomingPath, { force: true }).catch(() => undefined);
-      return refuse(error, 'snapshot');
+      return this.#refuse(error, 'snapshot');
     }
   }
 
   /** @returns whether the disk holds the state in force */
-  async function keepOnDisk(write: () => Promise<void>): Promise<boolean> {
+  async #keep(write: () => Promise<void>): Promise<boolean> {
     try {
       await write();
-      return true;
+      this.#diskIsBehind = false;
     } catch (error) {
-      diskIsBehind = true;
-      logger.error({ reason: messageOf(error) }, 'the config in force cannot be kept on disk; it is not acknowledged');
-      return false;
+      this.#diskIsBehind = true;
+      const reason = messageOf(error);
+      this.#options.logger.error({ reason }, 'the config in force cannot be kept on disk; it is not acknowledged');
     }
+    return !this.#diskIsBehind;
   }
 
-  function refuse(error: unknown, what: string): Taken {
+  #refuse(error: unknown, what: string): Taken {
+    const { logger } = this.#options;
     if (error instanceof DocumentFault && error.fault === 'base') {
       logger.warn({ reason: error.message }, `a config ${what} does not follow on the state in force`);
       return { acks: [], needsSnapshot: 'fault' };
@@ -103,34 +119,28 @@ export function createConfigKeeper(options: ConfigKeeperOptions): ConfigKeeper {
     const reason = `${what}: ${messageOf(error)}`.slice(0, MAX_REASON_CHARACTERS);
     const object = error instanceof DocumentFault ? error.object : null;
     logger.error({ reason, object }, 'config refused; the last good state stays in force');
-    const position = state?.standpoint?.position ?? NOWHERE;
-    return { acks: [{ status: 'refused', position, object, reason }], needsSnapshot: 'fault' };
+    const position = this.#state?.standpoint?.position ?? NOWHERE;
+    this.#refusal = { status: 'refused', position, object, reason };
+    return { acks: [this.#refusal], needsSnapshot: 'fault' };
   }
+}
 
-  function isLogLong(): boolean {
-    return files.log.documents >= MAX_LOG.documents || files.log.bytes >= MAX_LOG.bytes;
-  }
+function isLogLong({ log }: ConfigFiles): boolean {
+  return log.documents >= MAX_LOG.documents || log.bytes >= MAX_LOG.bytes;
+}
 
-  function acksFor(applied: ConfigState, broken: readonly BrokenObject[]): ConfigAck[] {
-    const position = applied.standpoint?.position ?? NOWHERE;
-    for (const { kind, id, reason } of broken) logger.error({ kind, id, reason }, 'config object set aside');
-    // The state as a whole is in force; the objects that are not are named one by one, so that someone mends them.
-    return [
-      { status: 'applied', position },
-      ...broken
-        .slice(0, MAX_REFUSALS_TOLD)
-        .map(({ kind, id, reason }): ConfigAck => ({ status: 'refused', position, object: { kind, id }, reason })),
-    ];
-  }
+/** The state as a whole is in force; the objects that are not are named one by one, so that someone mends them. */
+function standingOf(state: ConfigState): ConfigAck[] {
+  const position = state.standpoint?.position ?? NOWHERE;
+  const broken = [...state.broken.values()].slice(0, MAX_REFUSALS_TOLD);
+  return [
+    { status: 'applied', position },
+    ...broken.map(({ kind, id, reason }): ConfigAck => ({ status: 'refused', position, object: { kind, id }, reason })),
+  ];
+}
 
-  return {
-    get state() {
-      return state;
-    },
-    loadFromDisk,
-    takeDelta,
-    takeSnapshot,
-  };
+function logBroken({ kind, id, reason }: BrokenObject, logger: Logger): void {
+  logger.error({ kind, id, reason }, 'config object set aside');
 }
 
 const NOWHERE: ConfigPosition = { epoch: 0, seq: 0 };
@@ -158,10 +168,6 @@ async function applyInSlices(state: ConfigState, entries: readonly Entry[]): Pro
     if (start > 0) await setImmediate();
     for (const entry of entries.slice(start, start + ENTRIES_PER_SLICE)) state.apply(entry);
   }
-}
-
-function brokenOf(entries: readonly Entry[]): BrokenObject[] {
-  return entries.filter((entry) => entry.type === 'broken');
 }
 
 function messageOf(error: unknown): string {

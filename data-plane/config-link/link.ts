@@ -3,21 +3,12 @@ import { spoolConfirmationSchema, type SpoolConfirmation } from '@pingtoken/shar
 import { parseJson } from '@pingtoken/shared/wire';
 import type { EventSourceMessage } from 'eventsource-parser';
 import type { Logger } from 'pino';
-import { createAckSender } from './ack-sender.js';
+import { createAckSender, type AckSender } from './ack-sender.js';
 import type { ConfigFiles } from './config-files.js';
 import type { ConfigKeeper, Taken } from './config-keeper.js';
 import type { ControlPlaneClient } from './control-plane-client.js';
 import { EventTooLargeError, readEventStream } from './event-stream.js';
-import { backoffMs, createSnapshotSchedule, type Backoff } from './snapshot-schedule.js';
-
-/** Dials the control plane and keeps dialling for as long as the process lives. */
-export interface ConfigLink {
-  readonly connected: boolean;
-  readonly lastContactAt: number | undefined;
-  /** Returns at once; the link goes on behind. */
-  start(): void;
-  close(): Promise<void>;
-}
+import { backoffMs, createSnapshotSchedule, type Backoff, type SnapshotSchedule } from './snapshot-schedule.js';
 
 export interface ConfigLinkOptions {
   readonly client: ControlPlaneClient;
@@ -49,136 +40,153 @@ const TIMING: LinkTiming = {
   compactionSpreadMs: 60_000,
 };
 
-export function createConfigLink(options: ConfigLinkOptions): ConfigLink {
-  const { client, keeper, files, logger } = options;
-  const timing = { ...TIMING, ...options.timing };
-  const closing = new AbortController();
-  const acks = createAckSender({ client, signal: closing.signal, logger });
-  let running: Promise<void> = Promise.resolve();
-  let connected = false;
-  let lastContactAt = options.lastContactAt;
-  let contactNotedAt = 0;
-  const snapshot = createSnapshotSchedule(timing);
-  let dialFailures = 0;
+/** Dials the control plane and keeps dialling for as long as the process lives. */
+export class ConfigLink {
+  readonly #options: ConfigLinkOptions;
+  readonly #timing: LinkTiming;
+  readonly #closing = new AbortController();
+  readonly #acks: AckSender;
+  readonly #snapshot: SnapshotSchedule;
+  #running: Promise<void> = Promise.resolve();
+  #connected = false;
+  #lastContactAt: number | undefined;
+  #contactNotedAt = 0;
+  #dialFailures = 0;
 
-  function heard(): void {
-    lastContactAt = Date.now();
-    if (lastContactAt - contactNotedAt < timing.noteContactEveryMs) return;
-    contactNotedAt = lastContactAt;
-    files.noteContact(lastContactAt).catch((error: unknown) => {
-      logger.warn({ reason: String(error) }, 'contact not noted');
-    });
+  constructor(options: ConfigLinkOptions) {
+    this.#options = options;
+    this.#timing = { ...TIMING, ...options.timing };
+    this.#lastContactAt = options.lastContactAt;
+    this.#acks = createAckSender({ ...options, signal: this.#closing.signal });
+    this.#snapshot = createSnapshotSchedule(this.#timing);
   }
 
-  function note({ acks: answers, needsSnapshot }: Taken): void {
-    acks.send(answers);
-    if (needsSnapshot !== undefined) snapshot.request(needsSnapshot);
+  get connected(): boolean {
+    return this.#connected;
   }
 
-  async function fetchSnapshot(): Promise<void> {
+  /** Milliseconds since 1970; undefined for never. */
+  get lastContactAt(): number | undefined {
+    return this.#lastContactAt;
+  }
+
+  /** Returns at once; the link goes on behind. */
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#running;
+    await this.#options.client.close();
+    if (this.#lastContactAt !== undefined) await this.#noteContact(this.#lastContactAt);
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#closing;
+    if (this.#options.keeper.state === undefined) this.#snapshot.request('fault');
+    while (!signal.aborted) {
+      // After a snapshot the stream is dialled anew: the deltas of the old one start from states that we have left.
+      if (this.#snapshot.isDue()) await this.#fetchSnapshot();
+      this.#dialFailures += 1;
+      await this.#followStream().catch((error: unknown) => {
+        if (error instanceof EventTooLargeError) this.#snapshot.request('fault');
+        if (!signal.aborted && !this.#snapshot.isDue()) {
+          this.#options.logger.warn({ reason: String(error) }, 'config link down');
+        }
+      });
+      const pauseMs = this.#snapshot.isDue() ? 0 : backoffMs(this.#timing.redial, this.#dialFailures - 1);
+      await delay(pauseMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async #fetchSnapshot(): Promise<void> {
+    const { client, files, keeper, logger } = this.#options;
     try {
-      await client.downloadSnapshot(files.incomingPath, closing.signal);
+      await client.downloadSnapshot(files.incomingPath, this.#closing.signal);
     } catch (error) {
-      snapshot.failed('transport');
-      if (!closing.signal.aborted) logger.warn({ reason: String(error) }, 'no config snapshot; trying again');
+      this.#snapshot.failed('transport');
+      if (!this.#closing.signal.aborted) logger.warn({ reason: String(error) }, 'no config snapshot; trying again');
       return;
     }
-    heard();
+    this.#heard();
     const taken = await keeper.takeSnapshot();
-    if (taken.needsSnapshot === undefined) snapshot.succeeded();
-    else snapshot.failed('content');
-    acks.send(taken.acks);
+    if (taken.needsSnapshot === undefined) this.#snapshot.succeeded();
+    else this.#snapshot.failed('content');
+    this.#acks.send(taken.acks);
   }
 
-  async function handle(event: EventSourceMessage): Promise<void> {
-    if (event.event === 'delta') note(await keeper.takeDelta(Buffer.from(event.data)));
-    else if (event.event === 'resync') snapshot.request('fault');
-    else if (event.event === 'spool-confirmed') confirm(event.data);
-  }
-
-  function confirm(data: string): void {
-    try {
-      options.onConfirmation(spoolConfirmationSchema.parse(parseJson(data)));
-    } catch (error) {
-      logger.error({ reason: String(error) }, 'spool confirmation not understood');
-    }
-  }
-
-  /** Resolves when the stream has ended, was silent for too long, or a snapshot is due. */
-  async function followStream(): Promise<void> {
+  /** Resolves, or throws, when the stream has ended, was silent for too long, or a snapshot is due. */
+  async #followStream(): Promise<void> {
+    const { client, keeper, logger } = this.#options;
     const dropped = new AbortController();
-    const signal = AbortSignal.any([closing.signal, dropped.signal]);
-    let sinceMs = Date.now();
+    const signal = AbortSignal.any([this.#closing.signal, dropped.signal]);
+    let aliveAt = Date.now();
     const watch = setInterval(
       () => {
-        if (Date.now() - sinceMs > timing.silenceMs) dropped.abort(new Error('the link was silent for too long'));
-        else if (snapshot.isDue()) dropped.abort();
+        if (Date.now() - aliveAt > this.#timing.silenceMs) dropped.abort(new Error('the link was silent for too long'));
+        else if (this.#snapshot.isDue()) dropped.abort();
       },
-      Math.min(1_000, timing.silenceMs / 4),
+      Math.min(1_000, this.#timing.silenceMs / 4),
     );
     try {
       const body = await client.openStream(keeper.state?.standpoint, signal);
-      connected = true;
+      this.#connected = true;
       logger.info({ position: keeper.state?.standpoint?.position }, 'config link up');
-      heard();
-      tellPosition();
-      const onSignOfLife = (): void => {
-        sinceMs = Date.now();
-        dialFailures = 0;
-        heard();
-      };
-      const onEvent = async (event: EventSourceMessage): Promise<void> => {
-        await handle(event);
-        sinceMs = Date.now();
-        if (snapshot.isDue()) dropped.abort();
-      };
-      await readEventStream({ body, onSignOfLife, onEvent });
+      this.#heard();
+      // Acknowledgements may have been lost with the last link, or with the last process.
+      this.#acks.send(keeper.standing());
+      await readEventStream({
+        body,
+        onSignOfLife: () => {
+          aliveAt = Date.now();
+          this.#dialFailures = 0;
+          this.#heard();
+        },
+        onEvent: async (event) => {
+          await this.#handle(event);
+          aliveAt = Date.now();
+          if (this.#snapshot.isDue()) dropped.abort();
+        },
+      });
+      logger.info('config link ended');
     } finally {
-      connected = false;
+      this.#connected = false;
       clearInterval(watch);
     }
   }
 
-  /** Acknowledgements may have been lost with the last link, or with the last process. */
-  function tellPosition(): void {
-    const position = keeper.state?.standpoint?.position;
-    if (position !== undefined) acks.send([{ status: 'applied', position }]);
-    else acks.flush();
+  async #handle(event: EventSourceMessage): Promise<void> {
+    if (event.event === 'delta') this.#note(await this.#options.keeper.takeDelta(Buffer.from(event.data)));
+    else if (event.event === 'resync') this.#snapshot.request('fault');
+    else if (event.event === 'spool-confirmed') this.#confirm(event.data);
   }
 
-  async function run(): Promise<void> {
-    if (keeper.state === undefined) snapshot.request('fault');
-    while (!closing.signal.aborted) {
-      // After a snapshot the stream is dialled anew: the deltas of the old one start from states that we have left.
-      if (snapshot.isDue()) await fetchSnapshot();
-      dialFailures += 1;
-      try {
-        await followStream();
-        logger.info('config link ended');
-      } catch (error) {
-        if (error instanceof EventTooLargeError) snapshot.request('fault');
-        if (!closing.signal.aborted && !snapshot.isDue()) logger.warn({ reason: String(error) }, 'config link down');
-      }
-      const pauseMs = snapshot.isDue() ? 0 : backoffMs(timing.redial, dialFailures - 1);
-      await delay(pauseMs, undefined, { signal: closing.signal }).catch(() => undefined);
+  #note({ acks, needsSnapshot }: Taken): void {
+    this.#acks.send(acks);
+    if (needsSnapshot !== undefined) this.#snapshot.request(needsSnapshot);
+  }
+
+  #confirm(data: string): void {
+    try {
+      this.#options.onConfirmation(spoolConfirmationSchema.parse(parseJson(data)));
+    } catch (error) {
+      this.#options.logger.error({ reason: String(error) }, 'spool confirmation not understood');
     }
   }
 
-  return {
-    get connected() {
-      return connected;
-    },
-    get lastContactAt() {
-      return lastContactAt;
-    },
-    start: () => {
-      running = run();
-    },
-    close: async () => {
-      closing.abort();
-      await running;
-      await client.close();
-      if (lastContactAt !== undefined) await files.noteContact(lastContactAt).catch(() => undefined);
-    },
-  };
+  #heard(): void {
+    this.#lastContactAt = Date.now();
+    if (this.#lastContactAt - this.#contactNotedAt < this.#timing.noteContactEveryMs) return;
+    this.#contactNotedAt = this.#lastContactAt;
+    void this.#noteContact(this.#lastContactAt);
+  }
+
+  async #noteContact(atMs: number): Promise<void> {
+    try {
+      await this.#options.files.noteContact(atMs);
+    } catch (error) {
+      this.#options.logger.warn({ reason: String(error) }, 'contact not noted');
+    }
+  }
 }

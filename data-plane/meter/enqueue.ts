@@ -4,17 +4,6 @@ import { SpoolReader } from './spool-reader.js';
 import type { SpoolStore } from './spool-store.js';
 import type { UsageQueue } from './usage-queue.js';
 
-/** Brings what lies in spools into the queue, again and again until the ledger has confirmed it. */
-export interface Enqueuer {
-  /**
-   * @param onDone called once when all of it is confirmed; omitted for the spool of this process, which goes on
-   */
-  addSpool(store: SpoolStore, onDone?: () => void): void;
-  confirm(confirmation: SpoolConfirmation): void;
-  start(): void;
-  close(): Promise<void>;
-}
-
 export interface EnqueuerOptions {
   readonly dataPlaneId: string;
   readonly connect: () => Promise<UsageQueue>;
@@ -36,6 +25,8 @@ const BATCH = { events: 500, bytes: 1024 * 1024 };
 /** Enqueued and not confirmed: what lies beyond stays in the files, so that a dead worker fills the disk and not the queue. */
 const MAX_UNCONFIRMED_BATCHES = 16;
 const MAX_EARLY_CONFIRMATIONS = 1_000;
+const IDLE_MS = 60_000;
+const MAX_CLOSING_ROUNDS = 20;
 
 interface Source {
   readonly store: SpoolStore;
@@ -51,164 +42,186 @@ interface SentBatch {
   readonly sentAt: number;
 }
 
-export function createEnqueuer({ dataPlaneId, connect, logger, timing: given }: EnqueuerOptions): Enqueuer {
-  const timing = { ...TIMING, ...given };
-  const sources = new Map<string, Source>();
+/** Brings what lies in spools into the queue, again and again until the ledger has confirmed it. */
+export class Enqueuer {
+  readonly #options: EnqueuerOptions;
+  readonly #timing: EnqueuerTiming;
+  readonly #sources = new Map<string, Source>();
   /** Of spools that are still being recovered: their records were enqueued by the process that died. */
-  const early = new Map<string, number>();
-  let queue: UsageQueue | undefined;
-  let failures = 0;
-  let timer: NodeJS.Timeout | undefined;
-  let timerAt = 0;
-  let wokenWhileRunning = false;
-  let running: Promise<void> | undefined;
-  let started = false;
-  let closed = false;
+  readonly #early = new Map<string, number>();
+  #queue: UsageQueue | undefined;
+  #failures = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt = 0;
+  #running: Promise<void> | undefined;
+  #wokenWhileRunning = false;
+  #started = false;
+  #closed = false;
 
-  function wakeIn(ms: number): void {
-    if (closed || !started) return;
-    if (running !== undefined) {
-      wokenWhileRunning = true;
+  constructor(options: EnqueuerOptions) {
+    this.#options = options;
+    this.#timing = { ...TIMING, ...options.timing };
+  }
+
+  /** @param onDone called once when all of it is confirmed; omitted for the spool of this process, which goes on */
+  addSpool(store: SpoolStore, onDone?: () => void): void {
+    const reader = new SpoolReader(store, this.#options.logger);
+    const source: Source = { store, reader, onDone, batches: [] };
+    this.#sources.set(store.spoolId, source);
+    store.onDurable = () => {
+      if (store.durableSeq > sentSeq(source)) this.#wakeIn(this.#timing.gatherMs);
+    };
+    const confirmedSeq = this.#early.get(store.spoolId);
+    this.#early.delete(store.spoolId);
+    if (confirmedSeq !== undefined) store.confirm(confirmedSeq);
+    this.#finishIfDone(source);
+    this.#wakeIn(0);
+  }
+
+  confirm({ spoolId, confirmedSeq }: SpoolConfirmation): void {
+    const source = this.#sources.get(spoolId);
+    if (source === undefined) {
+      this.#noteEarly(spoolId, confirmedSeq);
+      return;
+    }
+    const wasFull = source.batches.length >= MAX_UNCONFIRMED_BATCHES;
+    source.store.confirm(confirmedSeq);
+    this.#finishIfDone(source);
+    if (wasFull) this.#wakeIn(0);
+  }
+
+  start(): void {
+    this.#started = true;
+    this.#wakeIn(0);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#running;
+    // This home may have no next process for a long time: what the queue takes now need not wait for one.
+    for (let round = 0; this.#queue !== undefined && round < MAX_CLOSING_ROUNDS; round += 1) {
+      if ((await this.#round()) > 0) break;
+    }
+    await this.#queue?.close();
+  }
+
+  #wakeIn(ms: number): void {
+    if (this.#closed || !this.#started) return;
+    if (this.#running !== undefined) {
+      this.#wokenWhileRunning = true;
       return;
     }
     const at = Date.now() + ms;
     // After a failure the pause stands, however much is written meanwhile.
-    if (timer !== undefined && (failures > 0 || timerAt <= at)) return;
-    clearTimeout(timer);
-    timerAt = at;
-    timer = setTimeout(() => {
-      timer = undefined;
-      running = run().then((nextMs) => {
-        running = undefined;
-        wakeIn(nextMs);
+    if (this.#timer !== undefined && (this.#failures > 0 || this.#timerAt <= at)) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = at;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#running = this.#round().then((nextMs) => {
+        this.#running = undefined;
+        this.#wakeIn(nextMs);
       });
     }, ms);
   }
 
   /**
-   * One round over all spools, one put at a time: the order of the queue is the order of the records.
+   * Over all spools, one put at a time: the order of the queue is the order of the records.
    * @returns when the next is due, in milliseconds
    */
-  async function run(): Promise<number> {
+  async #round(): Promise<number> {
+    const { connect, logger } = this.#options;
     let more = false;
-    wokenWhileRunning = false;
+    this.#wokenWhileRunning = false;
     try {
-      queue ??= await connect();
-      for (const source of [...sources.values()]) more = (await pump(source, queue)) || more;
-      if (failures > 0) logger.info('usage queue up');
-      failures = 0;
+      this.#queue ??= await connect();
+      for (const source of [...this.#sources.values()]) more = (await this.#pump(source, this.#queue)) || more;
+      if (this.#failures > 0) logger.info('usage queue up');
+      this.#failures = 0;
     } catch (error) {
-      failures += 1;
-      const level = failures === 1 ? 'error' : 'warn';
-      logger[level]({ reason: String(error), failures }, 'usage queue down; records stay in the spool');
-      await queue?.close();
-      queue = undefined;
+      this.#failures += 1;
+      const level = this.#failures === 1 ? 'error' : 'warn';
+      logger[level]({ reason: String(error) }, 'usage queue down; records stay in the spool');
+      await this.#queue?.close();
+      this.#queue = undefined;
+      return pauseMs(this.#timing.reconnect, this.#failures);
     }
-    if (failures > 0) return pauseMs(timing.reconnect, failures);
-    if (more) return 0;
-    return wokenWhileRunning ? timing.gatherMs : nextLookMs();
+    return more ? 0 : this.#nextLookMs();
   }
 
   /** @returns whether there is more to put at once */
-  async function pump(source: Source, into: UsageQueue): Promise<boolean> {
-    forgetConfirmed(source);
+  async #pump(source: Source, queue: UsageQueue): Promise<boolean> {
+    const { store } = source;
+    source.batches = source.batches.filter(({ lastSeq }) => lastSeq > store.confirmedSeq);
     for (const batch of source.batches) {
-      if (Date.now() - batch.sentAt < timing.confirmWithinMs) break;
+      if (Date.now() - batch.sentAt < this.#timing.confirmWithinMs) break;
       // The same bounds as before, for they make the job's id.
-      await put(source, into, batch.firstSeq - 1, batch.lastSeq - batch.firstSeq + 1);
+      await this.#put(source, queue, { afterSeq: batch.firstSeq - 1, limit: batch.lastSeq - batch.firstSeq + 1 });
       source.batches = source.batches.map((sent) => (sent === batch ? { ...batch, sentAt: Date.now() } : sent));
     }
     if (source.batches.length >= MAX_UNCONFIRMED_BATCHES) return false;
-    const afterSeq = source.batches.at(-1)?.lastSeq ?? source.store.confirmedSeq;
-    if (afterSeq >= source.store.durableSeq) return false;
-    const count = await put(source, into, afterSeq, BATCH.events);
-    if (count > 0) source.batches.push({ firstSeq: afterSeq + 1, lastSeq: afterSeq + count, sentAt: Date.now() });
-    return count > 0 && afterSeq + count < source.store.durableSeq;
+    const afterSeq = sentSeq(source);
+    if (afterSeq >= store.durableSeq) return false;
+    const count = await this.#put(source, queue, { afterSeq, limit: BATCH.events });
+    if (count === 0) return false;
+    source.batches.push({ firstSeq: afterSeq + 1, lastSeq: afterSeq + count, sentAt: Date.now() });
+    return afterSeq + count < store.durableSeq;
   }
 
-  async function put(source: Source, into: UsageQueue, afterSeq: number, limit: number): Promise<number> {
-    const events = await readEvents(source, afterSeq, limit);
+  /** @returns how many events were put */
+  async #put(
+    { store, reader }: Source,
+    queue: UsageQueue,
+    bounds: { readonly afterSeq: number; readonly limit: number },
+  ): Promise<number> {
+    const events = await this.#read(store, reader, bounds);
     if (events.length === 0) return 0;
-    await into.put({ dataPlaneId, spoolId: source.store.spoolId, firstSeq: afterSeq + 1, events });
+    const { dataPlaneId } = this.#options;
+    await queue.put({ dataPlaneId, spoolId: store.spoolId, firstSeq: bounds.afterSeq + 1, events });
     return events.length;
   }
 
   /** A spool whose files cannot be read must not keep the others from the queue. */
-  async function readEvents({ store, reader }: Source, afterSeq: number, limit: number): Promise<unknown[]> {
+  async #read(
+    store: SpoolStore,
+    reader: SpoolReader,
+    bounds: { readonly afterSeq: number; readonly limit: number },
+  ): Promise<unknown[]> {
     try {
-      return await reader.read({ afterSeq, limit, maxBytes: BATCH.bytes });
+      return await reader.read({ ...bounds, maxBytes: BATCH.bytes });
     } catch (error) {
-      logger.error({ spoolId: store.spoolId, reason: String(error) }, 'a usage spool cannot be read');
+      this.#options.logger.error({ spoolId: store.spoolId, reason: String(error) }, 'a usage spool cannot be read');
       return [];
     }
   }
 
-  function forgetConfirmed(source: Source): void {
-    const { confirmedSeq } = source.store;
-    source.batches = source.batches.filter(({ lastSeq }) => lastSeq > confirmedSeq);
+  #nextLookMs(): number {
+    if (this.#wokenWhileRunning) return this.#timing.gatherMs;
+    const oldest = Math.min(...[...this.#sources.values()].map(({ batches }) => batches[0]?.sentAt ?? Infinity));
+    if (!Number.isFinite(oldest)) return IDLE_MS;
+    return Math.max(this.#timing.gatherMs, oldest + this.#timing.confirmWithinMs - Date.now());
   }
 
-  function nextLookMs(): number {
-    const oldest = Math.min(...[...sources.values()].map(({ batches }) => batches[0]?.sentAt ?? Infinity));
-    return Number.isFinite(oldest) ? Math.max(timing.gatherMs, oldest + timing.confirmWithinMs - Date.now()) : IDLE_MS;
+  #noteEarly(spoolId: string, confirmedSeq: number): void {
+    const known = this.#early.get(spoolId) ?? 0;
+    this.#early.delete(spoolId);
+    this.#early.set(spoolId, Math.max(confirmedSeq, known));
+    const [oldest] = this.#early.keys();
+    if (this.#early.size > MAX_EARLY_CONFIRMATIONS && oldest !== undefined) this.#early.delete(oldest);
   }
 
-  function noteEarly(spoolId: string, confirmedSeq: number): void {
-    const known = early.get(spoolId) ?? 0;
-    early.delete(spoolId);
-    early.set(spoolId, Math.max(confirmedSeq, known));
-    const [oldest] = early.keys();
-    if (early.size > MAX_EARLY_CONFIRMATIONS && oldest !== undefined) early.delete(oldest);
-  }
-
-  function finish(source: Source): void {
+  #finishIfDone(source: Source): void {
     if (source.onDone === undefined || !source.store.isDone) return;
-    sources.delete(source.store.spoolId);
+    this.#sources.delete(source.store.spoolId);
     source.onDone();
   }
-
-  return {
-    addSpool: (store, onDone) => {
-      const source: Source = { store, reader: new SpoolReader(store, logger), onDone, batches: [] };
-      sources.set(store.spoolId, source);
-      store.onDurable = () => {
-        const afterSeq = source.batches.at(-1)?.lastSeq ?? store.confirmedSeq;
-        if (store.durableSeq > afterSeq) wakeIn(timing.gatherMs);
-      };
-      const confirmedSeq = early.get(store.spoolId);
-      if (confirmedSeq !== undefined) store.confirm(confirmedSeq);
-      early.delete(store.spoolId);
-      finish(source);
-      wakeIn(0);
-    },
-    confirm: ({ spoolId, confirmedSeq }) => {
-      const source = sources.get(spoolId);
-      if (source === undefined) {
-        noteEarly(spoolId, confirmedSeq);
-        return;
-      }
-      const wasFull = source.batches.length >= MAX_UNCONFIRMED_BATCHES;
-      source.store.confirm(confirmedSeq);
-      finish(source);
-      if (wasFull) wakeIn(0);
-    },
-    start: () => {
-      started = true;
-      wakeIn(0);
-    },
-    close: async () => {
-      closed = true;
-      clearTimeout(timer);
-      await running;
-      // This home may have no next process for a long time: what the queue takes now need not wait for one.
-      for (let round = 0; queue !== undefined && round < MAX_CLOSING_ROUNDS; round += 1) if ((await run()) > 0) break;
-      await queue?.close();
-    },
-  };
 }
 
-const IDLE_MS = 60_000;
-const MAX_CLOSING_ROUNDS = 20;
+/** The last seq that was enqueued or need not be. */
+function sentSeq({ batches, store }: Source): number {
+  return Math.max(batches.at(-1)?.lastSeq ?? 0, store.confirmedSeq);
+}
 
 function pauseMs({ minMs, maxMs }: EnqueuerTiming['reconnect'], failures: number): number {
   return Math.min(maxMs, minMs * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2);

@@ -67,7 +67,7 @@ export class SegmentWriter {
   append(record: Buffer): void {
     if (this.#torn) this.#cutBack();
     try {
-      for (let done = 0; done < record.length; ) {
+      for (let done = 0; done < record.length;) {
         done += this.io.writeSync(this.#fd, record, done, record.length - done);
         this.#torn = true;
       }

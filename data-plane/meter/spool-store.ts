@@ -238,9 +238,11 @@ export class SpoolStore {
     if (this.#closed || this.#tidyTimer !== undefined) return;
     this.#tidyTimer = setTimeout(() => {
       this.#tidyTimer = undefined;
-      this.#tidying = this.#tidying.then(() => this.#tidy()).catch((error: unknown) => {
-        this.#options.logger.error({ spoolId: this.spoolId, reason: String(error) }, 'the spool cannot be tidied');
-      });
+      this.#tidying = this.#tidying
+        .then(() => this.#tidy())
+        .catch((error: unknown) => {
+          this.#options.logger.error({ spoolId: this.spoolId, reason: String(error) }, 'the spool cannot be tidied');
+        });
     }, this.#options.limits.tidyAfterMs);
     this.#tidyTimer.unref();
   }

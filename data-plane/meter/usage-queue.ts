@@ -54,7 +54,11 @@ async function connectRedis({ queueUrl, logger }: ConnectUsageQueueOptions): Pro
   try {
     await redis.connect();
     await refuseEviction(redis, logger);
-    const queue = new Queue(USAGE_QUEUE, { connection: redis, prefix: QUEUE_NAMESPACE, defaultJobOptions: JOB_OPTIONS });
+    const queue = new Queue(USAGE_QUEUE, {
+      connection: redis,
+      prefix: QUEUE_NAMESPACE,
+      defaultJobOptions: JOB_OPTIONS,
+    });
     return await createUsageQueue(queue, () => {
       redis.disconnect();
     });
@@ -64,17 +68,15 @@ async function connectRedis({ queueUrl, logger }: ConnectUsageQueueOptions): Pro
   }
 }
 
-/** A Redis that may evict keys loses jobs, silently and in part. */
+/** A Redis that may evict keys loses jobs, silently and in part. Read from INFO, for hosted servers refuse CONFIG GET. */
 async function refuseEviction(redis: Redis, logger: Logger): Promise<void> {
-  let policy: unknown;
-  try {
-    [, policy] = (await redis.config('GET', 'maxmemory-policy')) as unknown[];
-  } catch (error) {
-    logger.warn({ reason: String(error) }, 'Redis does not tell its maxmemory-policy; it must be noeviction');
-    return;
-  }
-  if (policy !== 'noeviction') {
-    throw new Error(`Redis must run with maxmemory-policy noeviction, not ${String(policy)}: nothing is enqueued until it does`);
+  const policy = /^maxmemory_policy:(\S+)/m.exec(await redis.info('memory').catch(() => ''))?.[1];
+  if (policy === undefined) {
+    logger.warn('Redis does not tell its maxmemory-policy; it must be noeviction');
+  } else if (policy !== 'noeviction') {
+    throw new Error(
+      `Redis must run with maxmemory-policy noeviction, not ${policy}: nothing is enqueued until it does`,
+    );
   }
 }
 
