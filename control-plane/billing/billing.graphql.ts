@@ -18,13 +18,12 @@ import { DIMENSIONS, type Dimension } from '@pingtoken/shared/rate-card';
 import { outcomeSchema } from '@pingtoken/shared/usage-event';
 import { formatAmount } from '@pingtoken/shared/money';
 import { Refusal } from '../database/refusal.js';
-import { CurrentViewer, graphqlError, type Context } from '../graphql/context.js';
+import { CurrentViewer, orThrow, TENANT_ARGUMENT, TenantArgument, type Context } from '../graphql/context.js';
 import { Policy } from '../graphql/policy.js';
 import { Decimal, Money, PageInfo, Payload, toMoney, toPayload } from '../graphql/types.js';
 import type { Viewer } from '../identity/permissions.js';
-import { viewerScope } from '../identity/sign-in.js';
+import { chooseScope, withinTenant } from '../identity/scope.js';
 import { dimensionEnum } from '../pricing/pricing.graphql.js';
-import { withinTenant } from '../tenants/tenants.graphql.js';
 import type { UsageEvent } from './entities.js';
 import type { Balance } from './ledger.js';
 import { usageCursor } from './usage.js';
@@ -148,6 +147,9 @@ class UsageSummaryType {
 
 @ArgsType()
 class UsageFilterArguments {
+  @Field(() => ID, { nullable: true, description: TENANT_ARGUMENT })
+  tenantId?: string | null;
+
   @Field(() => ID, { nullable: true })
   apiKeyId?: string | null;
 
@@ -205,14 +207,20 @@ export class BillingResolver {
     @Ctx() { services }: Context,
     @CurrentViewer() viewer: Viewer,
     @Arg('currency', () => String, { defaultValue: 'USD' }) currency: string,
+    @TenantArgument() tenantId: string | null,
   ): Promise<Wallet> {
-    return toWallet(orThrow(await services.ledger.balanceOf(viewerScope(viewer), currency)));
+    const scope = orThrow(chooseScope(viewer, tenantId));
+    return toWallet(orThrow(await services.ledger.balanceOf(scope, currency)));
   }
 
   @Policy('wallet:read')
   @Query(() => [Wallet], { description: 'Every currency that the tenant was credited or charged in.' })
-  async wallets(@Ctx() { services }: Context, @CurrentViewer() viewer: Viewer): Promise<Wallet[]> {
-    return (await services.ledger.balances(viewerScope(viewer))).map(toWallet);
+  async wallets(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @TenantArgument() tenantId: string | null,
+  ): Promise<Wallet[]> {
+    return (await services.ledger.balances(orThrow(chooseScope(viewer, tenantId)))).map(toWallet);
   }
 
   @Policy('usage:read')
@@ -220,9 +228,11 @@ export class BillingResolver {
   async usage(
     @Ctx() { services }: Context,
     @CurrentViewer() viewer: Viewer,
-    @Args(() => UsageArguments) input: UsageArguments,
+    @Args(() => UsageArguments) { tenantId, ...input }: UsageArguments,
   ): Promise<UsageConnection> {
-    const { events, hasNextPage } = orThrow(await services.ledger.listUsage(viewerScope(viewer), input));
+    const { events, hasNextPage } = orThrow(
+      await services.ledger.listUsage(orThrow(chooseScope(viewer, tenantId)), input),
+    );
     const edges = events.map((event) => ({ node: toUsageEvent(event), cursor: usageCursor(event.id) }));
     return { edges, pageInfo: { hasNextPage, endCursor: edges.at(-1)?.cursor ?? null } };
   }
@@ -232,9 +242,11 @@ export class BillingResolver {
   async usageSummary(
     @Ctx() { services }: Context,
     @CurrentViewer() viewer: Viewer,
-    @Args(() => UsageFilterArguments) input: UsageFilterArguments,
+    @Args(() => UsageFilterArguments) { tenantId, ...input }: UsageFilterArguments,
   ): Promise<UsageSummaryType> {
-    const { calls, amounts, counts } = orThrow(await services.ledger.summariseUsage(viewerScope(viewer), input));
+    const { calls, amounts, counts } = orThrow(
+      await services.ledger.summariseUsage(orThrow(chooseScope(viewer, tenantId)), input),
+    );
     return {
       calls,
       amounts: amounts.map(({ amount, currency }) => toMoney(amount, currency)),
@@ -255,13 +267,6 @@ export class BillingResolver {
     const balance = await services.ledger.balanceOf(scope, input.currency);
     return toPayload(balance, (after) => ({ transferId: transfer.id, wallet: toWallet(after) }));
   }
-}
-
-/** A query has no payload to put a refusal into. */
-function orThrow<Result>(result: Result | Refusal): Result {
-  if (!(result instanceof Refusal)) return result;
-  const [reason] = result.errors;
-  throw graphqlError(reason?.code ?? 'invalid_request', reason && `${reason.path.join('.')}: ${reason.message}`);
 }
 
 function toWallet({ currency, balance, reserved, available }: Balance): Wallet {

@@ -1,7 +1,8 @@
 import { GraphQLError } from 'graphql';
-import { createParameterDecorator } from 'type-graphql';
+import { Arg, createParameterDecorator, ID } from 'type-graphql';
 import { ERROR_CODES, type ErrorCode } from '@pingtoken/shared/error-code';
 import type { CallerClient } from '@pingtoken/shared/usage-event';
+import { Refusal } from '../database/refusal.js';
 import type { Viewer } from '../identity/permissions.js';
 import type { Services } from '../services.js';
 import type { Loaders } from './loaders.js';
@@ -27,4 +28,18 @@ export function CurrentViewer() {
     if (context.viewer === null) throw graphqlError('unauthenticated');
     return context.viewer;
   });
+}
+
+export const TENANT_ARGUMENT = 'Your own if left out; the operator may name any tenant.';
+
+/** An argument that lets the operator work within a tenant's data; see `chooseScope`. */
+export function TenantArgument() {
+  return Arg('tenantId', () => ID, { nullable: true, description: TENANT_ARGUMENT });
+}
+
+/** A query has no payload to put a refusal into. */
+export function orThrow<Result>(result: Result | Refusal): Result {
+  if (!(result instanceof Refusal)) return result;
+  const [reason] = result.errors;
+  throw graphqlError(reason?.code ?? 'invalid_request', reason && [...reason.path, reason.message].join(': '));
 }

@@ -1,5 +1,5 @@
 import type { Viewer } from '../identity/permissions.js';
-import { viewerScope } from '../identity/sign-in.js';
+import { viewerScope } from '../identity/scope.js';
 import type { Services } from '../services.js';
 
 /** What several fields of one request need: read once, and kept as long as the request. */

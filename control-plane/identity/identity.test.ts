@@ -97,7 +97,11 @@ describe('registration', () => {
   });
 
   it('keeps no readable trace of the person in any table of the platform', async () => {
-    const { tenant } = await register({ name: 'Grace Hopper', email: 'grace.hopper@navy.example', contact: '+1 555 0100' });
+    const { tenant } = await register({
+      name: 'Grace Hopper',
+      email: 'grace.hopper@navy.example',
+      contact: '+1 555 0100',
+    });
     expect(tenant?.kind).toBe('PERSON');
     const { rows } = await owner.query<{ table_name: string }>(
       `select table_name from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'`,
@@ -118,7 +122,10 @@ describe('registration', () => {
   });
 
   it('of two registrations of one address at once lets one through', async () => {
-    const [first, second] = await Promise.all([register({ email: 'race@example.com' }), register({ email: 'race@example.com' })]);
+    const [first, second] = await Promise.all([
+      register({ email: 'race@example.com' }),
+      register({ email: 'race@example.com' }),
+    ]);
     expect([first, second].filter(({ session }) => session !== null)).toHaveLength(1);
   });
 });
@@ -156,7 +163,7 @@ describe('a key', () => {
     expect(rowCount).toBe(0);
   });
 
-  it("of another tenant can be neither seen nor revoked", async () => {
+  it('of another tenant can be neither seen nor revoked', async () => {
     const one = await register();
     const other = await register();
     const operatorToken = await controlPlane.signInOperator();
@@ -185,7 +192,12 @@ describe('a session', () => {
   it('shows the person their own data in clear, and ends with sign-out', async () => {
     const { session } = await register({ name: 'Mary Jackson', email: 'mary@example.com' });
     const me = await controlPlane.graphql<{ me: unknown }>(ME, {}, session?.token);
-    expect(me.data.me).toEqual({ email: 'mary@example.com', name: 'Mary Jackson', role: 'OWNER', emailVerified: false });
+    expect(me.data.me).toEqual({
+      email: 'mary@example.com',
+      name: 'Mary Jackson',
+      role: 'OWNER',
+      emailVerified: false,
+    });
     await controlPlane.graphql('mutation { signOut { done } }', {}, session?.token);
     const after = await controlPlane.graphql(ME, {}, session?.token);
     expect(after.errors?.[0]?.extensions.code).toBe('unauthenticated');

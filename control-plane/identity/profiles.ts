@@ -3,7 +3,7 @@ import { Tenant } from '../tenants/entities.js';
 import { Person } from './entities.js';
 import type { Viewer } from './permissions.js';
 import type { PersonVault } from './person-vault.js';
-import { viewerScope } from './sign-in.js';
+import { viewerScope } from './scope.js';
 
 /** What a person may read of themselves, in clear. */
 export interface Profile {

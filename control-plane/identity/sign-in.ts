@@ -9,6 +9,7 @@ import { EmailVerification, Member, Person, Session } from './entities.js';
 import type { Viewer } from './permissions.js';
 import type { PersonVault } from './person-vault.js';
 import { requestVerification } from './registration.js';
+import { viewerScope } from './scope.js';
 import { createToken, readToken, type BlindIndex } from './tokens.js';
 
 const SESSION_LIFETIME_MS = 12 * 3600 * 1000;
@@ -45,10 +46,6 @@ interface SignInRow {
   readonly tenant_id: string;
   readonly member_id: string;
   readonly password_hash: string;
-}
-
-export function viewerScope(viewer: Viewer): Scope {
-  return { tenantId: viewer.tenantId, actorMemberId: viewer.memberId, operator: viewer.role === 'operator' };
 }
 
 const memberScope = (tenantId: string, memberId: string | null): Scope => ({

@@ -1,9 +1,11 @@
 import { Arg, Ctx, Field, ID, InputType, Mutation, ObjectType, Query, registerEnumType, Resolver } from 'type-graphql';
 import { GraphQLDateTimeISO } from 'graphql-scalars';
-import { CurrentViewer, type Context } from '../graphql/context.js';
+import { Refusal } from '../database/refusal.js';
+import { CurrentViewer, orThrow, TENANT_ARGUMENT, TenantArgument, type Context } from '../graphql/context.js';
 import { Policy } from '../graphql/policy.js';
 import { Payload, toPayload } from '../graphql/types.js';
 import type { Viewer } from '../identity/permissions.js';
+import { chooseScope } from '../identity/scope.js';
 import type { ApiKey } from './entities.js';
 
 const ApiKeyStatus = { ACTIVE: 'active', REVOKED: 'revoked' } as const;
@@ -49,6 +51,9 @@ class CreateApiKeyInput {
 class RevokeApiKeyInput {
   @Field(() => ID)
   id!: string;
+
+  @Field(() => ID, { nullable: true, description: TENANT_ARGUMENT })
+  tenantId?: string | null;
 }
 
 @ObjectType()
@@ -70,8 +75,12 @@ class RevokeApiKeyPayload extends Payload {
 export class KeysResolver {
   @Policy('api-key:read')
   @Query(() => [ApiKeyType], { description: "The tenant's keys, newest first." })
-  apiKeys(@Ctx() { services }: Context, @CurrentViewer() viewer: Viewer): Promise<ApiKeyType[]> {
-    return services.keys.list(viewer);
+  apiKeys(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @TenantArgument() tenantId: string | null,
+  ): Promise<ApiKeyType[]> {
+    return services.keys.list(orThrow(chooseScope(viewer, tenantId)));
   }
 
   @Policy('api-key:create')
@@ -91,8 +100,10 @@ export class KeysResolver {
   async revokeApiKey(
     @Ctx() { services }: Context,
     @CurrentViewer() viewer: Viewer,
-    @Arg('input', () => RevokeApiKeyInput) { id }: RevokeApiKeyInput,
+    @Arg('input', () => RevokeApiKeyInput) { id, tenantId }: RevokeApiKeyInput,
   ): Promise<RevokeApiKeyPayload> {
-    return toPayload(await services.keys.revoke(viewer, id), (apiKey) => ({ apiKey }));
+    const scope = chooseScope(viewer, tenantId);
+    const result = scope instanceof Refusal ? scope : await services.keys.revoke(scope, id);
+    return toPayload(result, (apiKey) => ({ apiKey }));
   }
 }

@@ -6,7 +6,7 @@ import { checkInput, Refusal, refuse, refuseConflict } from '../database/refusal
 import type { RunTransaction, Scope, Transaction } from '../database/transaction.js';
 import { Person } from '../identity/entities.js';
 import type { Viewer } from '../identity/permissions.js';
-import { viewerScope } from '../identity/sign-in.js';
+import { viewerScope } from '../identity/scope.js';
 import { apiKeyObject } from '../publishing/config-objects.js';
 import { ApiKey } from './entities.js';
 
@@ -28,9 +28,9 @@ export interface Keys {
   /** A key is made by a member with a verified e-mail address only. */
   create(viewer: Viewer, input: z.input<typeof createInput>): Promise<CreatedApiKey | Refusal>;
   /** Every data plane refuses the key within a second. Revoking again changes nothing. */
-  revoke(viewer: Viewer, apiKeyId: string): Promise<ApiKey | Refusal>;
+  revoke(scope: Scope, apiKeyId: string): Promise<ApiKey | Refusal>;
   /** Newest first. */
-  list(viewer: Viewer): Promise<ApiKey[]>;
+  list(scope: Scope): Promise<ApiKey[]>;
   /** For installation: takes a bearer made elsewhere; one that is the tenant's already stays as it is, revoked or not. */
   ensureKey(scope: Scope, memberId: string, name: string, bearer: string): Promise<ApiKey | Refusal>;
 }
@@ -49,8 +49,8 @@ export function createKeys({ run }: { run: RunTransaction }): Keys {
       return created instanceof Refusal ? created : { apiKey: created, secret: secret.secret };
     },
 
-    revoke: (viewer, apiKeyId) =>
-      run(viewerScope(viewer), async (transaction) => {
+    revoke: (scope, apiKeyId) =>
+      run(scope, async (transaction) => {
         if (!z.uuid().safeParse(apiKeyId).success) return refuse('not_found', ['id']);
         // Locked: of two revocations at once the second must find the first one's mark.
         const apiKey = await transaction.em.findOne(ApiKey, { id: apiKeyId }, { lockMode: LockMode.PESSIMISTIC_WRITE });
@@ -63,8 +63,7 @@ export function createKeys({ run }: { run: RunTransaction }): Keys {
         return apiKey;
       }),
 
-    list: (viewer) =>
-      run(viewerScope(viewer), ({ em }) => em.find(ApiKey, {}, { orderBy: { id: 'desc' }, limit: 500 })),
+    list: (scope) => run(scope, ({ em }) => em.find(ApiKey, {}, { orderBy: { id: 'desc' }, limit: 500 })),
 
     ensureKey: (scope, memberId, name, bearer) =>
       run(scope, async (transaction) => {

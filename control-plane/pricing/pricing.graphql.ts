@@ -17,7 +17,7 @@ import { CurrentViewer, type Context } from '../graphql/context.js';
 import { Policy } from '../graphql/policy.js';
 import { Decimal, Payload, toPayload } from '../graphql/types.js';
 import type { Viewer } from '../identity/permissions.js';
-import { viewerScope } from '../identity/sign-in.js';
+import { viewerScope } from '../identity/scope.js';
 import type { RateCard } from './entities.js';
 import { toPrices, type Price } from './prices.js';
 import type { RateCardWithVersions } from './rate-cards.js';

@@ -4,7 +4,7 @@ import { CurrentViewer, type Context } from '../graphql/context.js';
 import { Policy } from '../graphql/policy.js';
 import { Payload, toPayload } from '../graphql/types.js';
 import type { Viewer } from '../identity/permissions.js';
-import { viewerScope } from '../identity/sign-in.js';
+import { viewerScope } from '../identity/scope.js';
 import type { DataPlane } from './entities.js';
 
 const DataPlaneStatus = { ENROLLED: 'enrolled', REVOKED: 'revoked' } as const;

@@ -16,7 +16,7 @@ import { CurrentViewer, type Context } from '../graphql/context.js';
 import { Policy } from '../graphql/policy.js';
 import { Payload, toPayload } from '../graphql/types.js';
 import type { Viewer } from '../identity/permissions.js';
-import { viewerScope } from '../identity/sign-in.js';
+import { viewerScope } from '../identity/scope.js';
 import type { Model, PassthroughRoute, Route } from './entities.js';
 
 const Operation = { CHAT_COMPLETIONS: 'chat-completions', EMBEDDINGS: 'embeddings' } as const;

@@ -14,12 +14,11 @@ import {
 import { GraphQLDateTimeISO } from 'graphql-scalars';
 import { validate as isUuid } from 'uuid';
 import { refuse } from '../database/refusal.js';
-import type { Scope } from '../database/transaction.js';
 import { CurrentViewer, type Context } from '../graphql/context.js';
 import { Policy } from '../graphql/policy.js';
 import { PageInfo, Payload, toPayload } from '../graphql/types.js';
 import type { Viewer } from '../identity/permissions.js';
-import { viewerScope } from '../identity/sign-in.js';
+import { viewerScope, withinTenant } from '../identity/scope.js';
 import type { Tenant } from './entities.js';
 
 const TenantKind = { OPERATOR: 'operator', PERSON: 'person', ENTERPRISE: 'enterprise' } as const;
@@ -76,11 +75,6 @@ class CreateInvitationPayload extends Payload {
 
   @Field(() => GraphQLDateTimeISO, { nullable: true })
   expiresAt?: Date;
-}
-
-/** The operator, at work within one tenant's data. */
-export function withinTenant(viewer: Viewer, tenantId: string): Scope {
-  return { ...viewerScope(viewer), tenantId };
 }
 
 @Resolver()
