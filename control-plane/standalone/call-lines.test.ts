@@ -54,7 +54,9 @@ describe('call lines under load', () => {
     expect(lines[10]).toBe('… and 430 more calls, 22.4k tokens, $0.1806');
     calls.add(call);
     expect(lines).toHaveLength(12);
+    const sum = { event: 'calls-settled', calls: 1000, inputTokens: 3000, outputTokens: 1000, cost: '2' } as const;
+    calls.add({ ...sum, currency: 'USD' });
     vi.advanceTimersByTime(1000);
-    expect(lines).toHaveLength(12);
+    expect(lines.slice(12)).toEqual(['… and 1000 more calls, 4.0k tokens, $2.00']);
   });
 });

@@ -15,9 +15,15 @@ export const settledCallSchema = z.object({
 });
 export type SettledCall = z.infer<typeof settledCallSchema>;
 
+/** What it writes for the others of a second in which there were too many for a line each. */
+export const settledCallsSchema = settledCallSchema
+  .pick({ inputTokens: true, outputTokens: true, cost: true, currency: true })
+  .extend({ event: z.literal('calls-settled'), calls: z.number() });
+export type SettledCalls = z.infer<typeof settledCallsSchema>;
+
 const SYMBOLS: Readonly<Record<string, string>> = { USD: '$', EUR: '€', GBP: '£', CNY: '¥', JPY: '¥' };
-/** Outcomes that go without saying. */
-const PLAIN_OUTCOMES = new Set(['ok', 'success', 'succeeded', 'completed']);
+/** The outcome that goes without saying. */
+const PLAIN_OUTCOME = 'completed';
 
 /** `14:02:51  sim-chat  12 in + 40 out tokens  $0.00042  230 ms` */
 export function formatCall(call: SettledCall, settledAt: Date): string {
@@ -28,7 +34,7 @@ export function formatCall(call: SettledCall, settledAt: Date): string {
     formatCost(parseAmount(call.cost), call.currency),
   ];
   if (call.latencyMs !== null) columns.push(formatLatency(call.latencyMs));
-  if (!PLAIN_OUTCOMES.has(call.outcome)) columns.push(call.outcome);
+  if (call.outcome !== PLAIN_OUTCOME) columns.push(call.outcome);
   return printable(columns.join('  '));
 }
 
@@ -63,7 +69,7 @@ interface Unshown {
 }
 
 export interface CallLines {
-  add(call: SettledCall): void;
+  add(call: SettledCall | SettledCalls): void;
   /** Prints what has not been shown yet; before the end. */
   flush(): void;
 }
@@ -92,9 +98,13 @@ export function createCallLines(options: {
     flush,
     add: (call) => {
       second ??= setTimeout(flush, 1000);
+      if (call.event === 'calls-settled') {
+        count(unshown, call);
+        return;
+      }
       shown += 1;
       if (shown <= perSecond) print(formatCall(call, new Date()));
-      else count(unshown, call);
+      else count(unshown, { ...call, calls: 1 });
     },
   };
 }
@@ -103,8 +113,8 @@ function emptyUnshown(): Unshown {
   return { calls: 0, tokens: 0, cost: new Map() };
 }
 
-function count(unshown: Unshown, call: SettledCall): void {
-  unshown.calls += 1;
+function count(unshown: Unshown, call: Omit<SettledCalls, 'event'>): void {
+  unshown.calls += call.calls;
   unshown.tokens += call.inputTokens + call.outputTokens;
   unshown.cost.set(call.currency, (unshown.cost.get(call.currency) ?? 0n) + parseAmount(call.cost));
 }

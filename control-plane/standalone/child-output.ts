@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { parseJson } from '@pingtoken/shared/wire';
-import { printable, settledCallSchema, type SettledCall } from './call-lines.js';
+import { printable, settledCallSchema, settledCallsSchema, type SettledCall, type SettledCalls } from './call-lines.js';
 
 const WARNING = 40;
 const ERROR = 50;
@@ -17,9 +17,11 @@ const logLineSchema = z.object({
 
 /** What a line of a child's output means to the person in front of the terminal. */
 export type ChildLine =
-  | { readonly kind: 'call'; readonly call: SettledCall }
+  | { readonly kind: 'call'; readonly call: SettledCall | SettledCalls }
   | { readonly kind: 'fault'; readonly text: string }
   | { readonly kind: 'silent' };
+
+const settledSchema = z.discriminatedUnion('event', [settledCallSchema, settledCallsSchema]);
 
 const SILENT: ChildLine = { kind: 'silent' };
 
@@ -27,7 +29,7 @@ const SILENT: ChildLine = { kind: 'silent' };
 export function readChildLine(line: string): ChildLine {
   const value = parseLine(line);
   if (value === null) return SILENT;
-  const call = settledCallSchema.safeParse(value);
+  const call = settledSchema.safeParse(value);
   if (call.success) return { kind: 'call', call: call.data };
   const entry = logLineSchema.safeParse(value);
   if (!entry.success || entry.data.level < WARNING) return SILENT;

@@ -24,6 +24,13 @@ const livingOf = (pids: readonly number[]) => pids.filter((pid) => processIdenti
 /** What a process was started with; Linux only. */
 const environmentOf = (pid: number) => readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
 
+/** What the processes other than the launcher were started with. */
+function environmentsOf(runtime: Runtime): string {
+  if (process.platform !== 'linux') return '';
+  const children = livingOf(pidsOf(runtime)).filter((pid) => pid !== runtime.processes.launcher);
+  return children.flatMap(environmentOf).join('\n');
+}
+
 async function call(runtime: Runtime, baseUrl = runtime.gatewayUrl): Promise<number> {
   const response = await fetch(`${baseUrl}/chat/completions`, {
     method: 'POST',
@@ -247,7 +254,13 @@ describe('a distribution with two data planes', () => {
     expect(await call(runtime, `${runtime.dataPlaneUrls[1] ?? ''}/v1`)).toBe(200);
   });
 
-  it('seeds a real provider whose key was set, beside the simulator', () => {
+  it('seeds a real provider whose key was set, beside the simulator, and shows its key to nobody', async () => {
+    const { runtime } = distribution;
+    expect(await query(runtime.databaseUrl, 'select slug from provider order by slug')).toEqual(
+      expect.arrayContaining([{ slug: 'openai' }]),
+    );
+    expect(await query(runtime.databaseUrl, 'select 1 from provider')).toHaveLength(2);
+    expect(environmentsOf(distribution.readRuntime() ?? runtime)).not.toContain('sk-not-a-key');
     expect(distribution.output()).not.toContain('sk-not-a-key');
   });
 
