@@ -18,14 +18,10 @@ export interface ProvisionOptions {
   readonly passwords: Readonly<Record<DatabaseLogin, string>>;
 }
 
-export async function provision({ adminUrl, passwords }: ProvisionOptions): Promise<DatabaseUrls> {
-  const base = new URL(adminUrl);
-  const named = base.pathname.slice(1);
-  const platform = named === '' || named === 'postgres' ? 'pingtoken' : named;
-  const databases = { platform, personKeys: `${platform}_person_keys`, queue: `${platform}_queue` };
-  const roleOf = (login: DatabaseLogin): string => `${platform}_${login === 'personKeys' ? 'person_keys' : login}`;
-
-  const admin = new pg.Client({ connectionString: withPath(base, 'postgres') });
+export async function provision(options: ProvisionOptions): Promise<DatabaseUrls> {
+  const { adminUrl, passwords } = options;
+  const { databases, roleOf } = names(adminUrl);
+  const admin = new pg.Client({ connectionString: withPath(adminUrl, 'postgres') });
   await admin.connect();
   try {
     // Two starts at once on one server would race for the same role.
@@ -44,9 +40,14 @@ export async function provision({ adminUrl, passwords }: ProvisionOptions): Prom
   } finally {
     await admin.end();
   }
+  return databaseUrls(options);
+}
 
+/** Where each login finds its database; pure. */
+export function databaseUrls({ adminUrl, passwords }: ProvisionOptions): DatabaseUrls {
+  const { databases, roleOf } = names(adminUrl);
   const url = (login: DatabaseLogin, database: string): string => {
-    const result = new URL(withPath(base, database));
+    const result = new URL(withPath(adminUrl, database));
     result.username = encodeURIComponent(roleOf(login));
     result.password = encodeURIComponent(passwords[login]);
     return result.href;
@@ -60,8 +61,17 @@ export async function provision({ adminUrl, passwords }: ProvisionOptions): Prom
   };
 }
 
-function withPath(base: URL, database: string): string {
-  const url = new URL(base);
+function names(adminUrl: string) {
+  const named = new URL(adminUrl).pathname.slice(1);
+  const platform = named === '' || named === 'postgres' ? 'pingtoken' : named;
+  return {
+    databases: { platform, personKeys: `${platform}_person_keys`, queue: `${platform}_queue` },
+    roleOf: (login: DatabaseLogin) => `${platform}_${login === 'personKeys' ? 'person_keys' : login}`,
+  };
+}
+
+function withPath(adminUrl: string, database: string): string {
+  const url = new URL(adminUrl);
   url.pathname = `/${database}`;
   return url.href;
 }

@@ -31,6 +31,8 @@ export interface Keys {
   revoke(scope: Scope, apiKeyId: string): Promise<ApiKey | Refusal>;
   /** Newest first. */
   list(scope: Scope): Promise<ApiKey[]>;
+  /** For seeds: many keys at once, in slices of one transaction each. @returns their bearers */
+  createMany(scope: Scope, memberId: string, count: number): Promise<string[]>;
   /** For installation: takes a bearer made elsewhere; one that is the tenant's already stays as it is, revoked or not. */
   ensureKey(scope: Scope, memberId: string, name: string, bearer: string): Promise<ApiKey | Refusal>;
 }
@@ -65,6 +67,24 @@ export function createKeys({ run }: { run: RunTransaction }): Keys {
 
     list: (scope) => run(scope, ({ em }) => em.find(ApiKey, {}, { orderBy: { id: 'desc' }, limit: 500 })),
 
+    async createMany(scope, memberId, count) {
+      const bearers: string[] = [];
+      while (bearers.length < count) {
+        const slice = Array.from({ length: Math.min(SLICE, count - bearers.length) }, () => createApiKey());
+        await run(scope, async (transaction) => {
+          const keys = slice.map((key, index) =>
+            createRow(transaction, memberId, `seeded ${bearers.length + index + 1}`, key, null),
+          );
+          await transaction.em.flush();
+          const details = { count: keys.length };
+          await transaction.audit({ action: 'api-keys-seeded', subjectKind: 'member', subjectId: memberId, details });
+          await transaction.publish(keys.map(apiKeyObject));
+        });
+        bearers.push(...slice.map(({ secret }) => secret));
+      }
+      return bearers;
+    },
+
     ensureKey: (scope, memberId, name, bearer) =>
       run(scope, async (transaction) => {
         const hash = hashApiKey(bearer);
@@ -76,16 +96,34 @@ export function createKeys({ run }: { run: RunTransaction }): Keys {
   };
 }
 
+const SLICE = 1000;
+
+type StoredKey = Pick<NewApiKey, 'hash' | 'hint'>;
+
 async function store(
   transaction: Transaction,
   memberId: string,
   name: string,
-  { hash, hint }: Pick<NewApiKey, 'hash' | 'hint'>,
+  key: StoredKey,
   expiresAt: Date | null,
 ): Promise<ApiKey> {
-  const apiKey = transaction.em.create(ApiKey, {
+  const apiKey = createRow(transaction, memberId, name, key, expiresAt);
+  await transaction.em.flush();
+  await transaction.audit({ action: 'api-key-created', subjectKind: 'api-key', subjectId: apiKey.id });
+  await transaction.publish([apiKeyObject(apiKey)]);
+  return apiKey;
+}
+
+function createRow(
+  { em, scope }: Transaction,
+  memberId: string,
+  name: string,
+  { hash, hint }: StoredKey,
+  expiresAt: Date | null,
+): ApiKey {
+  return em.create(ApiKey, {
     id: uuidv7(),
-    tenantId: transaction.scope.tenantId,
+    tenantId: scope.tenantId,
     memberId,
     name,
     hash,
@@ -95,8 +133,4 @@ async function store(
     createdAt: new Date(),
     revokedAt: null,
   });
-  await transaction.em.flush();
-  await transaction.audit({ action: 'api-key-created', subjectKind: 'api-key', subjectId: apiKey.id });
-  await transaction.publish([apiKeyObject(apiKey)]);
-  return apiKey;
 }
