@@ -33,6 +33,9 @@ export function openPool({ url, size, onError }: OpenPoolOptions): pg.Pool {
     application_name: 'pingtoken-worker',
   });
   pool.on('error', onError);
+  // A connection that is cut between two statements of a transaction tells nobody but its own listeners, and without one the
+  // process would end. The next statement fails, which is all that has to happen.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   return pool;
 }
 
