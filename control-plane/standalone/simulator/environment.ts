@@ -1,31 +1,23 @@
 import { z } from 'zod';
+import { portSchema, readEnvironment } from '@pingtoken/shared/environment';
 
-const schema = z.object({
-  PROVIDER_SIMULATOR_PORT: z
+/** Every setting of the provider simulator; the README's table is made from the descriptions. */
+export const simulatorEnvironment = z.object({
+  PROVIDER_SIMULATOR_PORT: portSchema(8090).describe('Port that the simulator listens on, 0 for any free one.'),
+  HOST: z
     .string()
-    .regex(/^\d{1,5}$/, 'must be a whole number from 0 to 65535')
-    .transform(Number)
-    .refine((port) => port <= 65_535, 'must be a whole number from 0 to 65535')
-    .default(8090),
-  HOST: z.string().min(1, 'must name the address to listen on').default('127.0.0.1'),
+    .default('127.0.0.1')
+    .describe('Address to listen on; whoever reaches it sees the credentials that it was sent.'),
 });
 
-/** Where the simulator listens. `port` 0 lets the system choose a free one. */
+/** Where the simulator listens. */
 export interface SimulatorEnvironment {
   readonly host: string;
   readonly port: number;
 }
 
-/**
- * Reads the two settings of the simulator: `PROVIDER_SIMULATOR_PORT` (default 8090, 0 = any free port) and
- * `HOST` (default 127.0.0.1: the instrument shows credentials to whoever can reach it, so it stays on the machine).
- * Throws one Error that names every faulty setting at once.
- */
+/** @throws Error that names every faulty setting at once */
 export function parseEnvironment(source: NodeJS.ProcessEnv): SimulatorEnvironment {
-  const parsed = schema.safeParse(source);
-  if (!parsed.success) {
-    const faults = parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`);
-    throw new Error(`The provider simulator cannot start: ${faults.join('; ')}.`);
-  }
-  return { host: parsed.data.HOST, port: parsed.data.PROVIDER_SIMULATOR_PORT };
+  const { HOST, PROVIDER_SIMULATOR_PORT } = readEnvironment(simulatorEnvironment, source);
+  return { host: HOST, port: PROVIDER_SIMULATOR_PORT };
 }

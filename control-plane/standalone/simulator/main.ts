@@ -1,3 +1,4 @@
+import type { ReadyMessage } from '@pingtoken/shared/wire';
 import { parseEnvironment, type SimulatorEnvironment } from './environment.js';
 import { startProviderSimulator, type RunningSimulator } from './server.js';
 
@@ -12,7 +13,7 @@ for (const event of ['SIGTERM', 'SIGINT', 'disconnect']) process.once(event, sto
 process.stdout.write(
   `${JSON.stringify({ event: 'provider-simulator-ready', host: environment.host, port: simulator.port })}\n`,
 );
-process.send?.({ type: 'ready', port: simulator.port });
+process.send?.({ type: 'ready', ports: [simulator.port] } satisfies ReadyMessage);
 
 function readEnvironment(): SimulatorEnvironment {
   try {

@@ -7,7 +7,8 @@ import { bodyTooLarge, invalidRequest, missingKey, modelNotFound, unknownUrl } f
 import type { FaultBook } from './fault-book.js';
 import { describeModel, findModel, MODELS, type ProviderPath } from './models.js';
 import type { Receptions } from './received.js';
-import type { CallStart, Served } from './served.js';
+import type { CallStart } from './record-ring.js';
+import type { Served } from './served.js';
 
 /** The longest JSON body that is accepted, bytes. Other bodies may have any length, as they are not held. */
 const JSON_BODY_BYTES = 64 * 1024 * 1024;

@@ -1,5 +1,19 @@
+import type { TokenCount } from './answer.js';
 import { MODELS, type ModelId, PATHS, type ProviderPath } from './models.js';
-import type { CallEnd, CallStart } from './served.js';
+
+export interface CallStart {
+  readonly requestId: string;
+  readonly path: ProviderPath;
+  readonly model: ModelId | null;
+}
+
+export interface CallEnd {
+  readonly status: number;
+  readonly outcome: Exclude<Outcome, 'open'>;
+  readonly tokens: TokenCount;
+  readonly chunksSent: number;
+  readonly usage: CallRecord['usage'];
+}
 
 /**
  * How a call ended. `completed`: the last byte of a 2xx answer was handed to the system. `aborted`: the caller hung up.

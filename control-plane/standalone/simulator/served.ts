@@ -1,6 +1,5 @@
-import type { TokenCount } from './answer.js';
-import { MODELS, type ModelId, PATHS, type ProviderPath } from './models.js';
-import { createRecordRing, OUTCOMES, type CallRecord, type Outcome, type RecordView } from './record-ring.js';
+import { MODELS, type ModelId, PATHS } from './models.js';
+import { createRecordRing, OUTCOMES, type CallEnd, type CallStart, type RecordView } from './record-ring.js';
 
 /** Tokens of calls, by kind. */
 interface TokenTotals {
@@ -37,20 +36,6 @@ export interface ServedSummary {
   readonly keptRequests: number;
   /** Records that gave way to later ones. The totals above include them. */
   readonly droppedRequests: number;
-}
-
-export interface CallStart {
-  readonly requestId: string;
-  readonly path: ProviderPath;
-  readonly model: ModelId | null;
-}
-
-export interface CallEnd {
-  readonly status: number;
-  readonly outcome: Exclude<Outcome, 'open'>;
-  readonly tokens: TokenCount;
-  readonly chunksSent: number;
-  readonly usage: CallRecord['usage'];
 }
 
 /** The simulator's own books, kept without a word from whoever calls it. */
