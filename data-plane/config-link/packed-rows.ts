@@ -45,7 +45,7 @@ export class PackedRows {
 const EMPTY = 0;
 const NO_ROW = -1;
 
-/** Open addressing with linear probing over one column of {@link PackedRows}; at most half full. Slots hold row + 1. */
+/** Open addressing with linear probing over one column of {@link PackedRows}; between an eighth and half full. Slots hold row + 1. */
 export class PackedIndex {
   #slots = new Uint32Array(128);
   #used = 0;
@@ -114,7 +114,7 @@ export class PackedIndex {
 
   #grow(): void {
     const old = this.#slots;
-    this.#slots = new Uint32Array(old.length * 2);
+    this.#slots = new Uint32Array(old.length * 4);
     for (const entry of old) if (entry !== EMPTY) this.#place(entry - 1);
   }
 

@@ -13,6 +13,7 @@ import {
 } from '@pingtoken/shared/config-snapshot';
 import { nextChain, verify } from '@pingtoken/shared/crypto';
 import { parseJson } from '@pingtoken/shared/wire';
+import { readPlainObject } from './read-line.js';
 
 /** A state and the head of the hash chain that led to it. */
 export interface Standpoint {
@@ -133,25 +134,35 @@ export class DocumentVerifier {
     this.#count += 1;
     if (this.#chain !== undefined) this.#chain = nextChain(this.#chain, line);
     const value = readOrRefuse(() => parseJson(line), `line ${this.#count}`);
+    const plain = readPlainObject(value);
+    if (plain !== undefined) {
+      this.#demandOrder(plain);
+      return { type: 'object', object: plain };
+    }
     const head = readOrRefuse(() => headSchema.parse(value), `line ${this.#count}`);
-    // Ascending order is part of the format: it makes a repeated object harmless and a moved one visible.
-    if (head.seq <= this.#lastSeq || head.seq > this.header.target.seq) {
-      throw new DocumentFault('content', `seq ${head.seq} is out of order`, { kind: head.kind, id: head.id });
+    this.#demandOrder(head);
+    return readObject(value, head);
+  }
+
+  /** Ascending order is part of the format: it makes a repeated object harmless and a moved one visible. */
+  #demandOrder({ kind, id, seq }: { readonly kind: string; readonly id: string; readonly seq: number }): void {
+    if (seq <= this.#lastSeq || seq > this.header.target.seq) {
+      throw new DocumentFault('content', `seq ${seq} is out of order`, { kind, id });
     }
-    this.#lastSeq = head.seq;
-    try {
-      const entry = parseConfigLine(value);
-      if (
-        entry.type === 'object' &&
-        entry.object.kind === 'member' &&
-        entry.object.sealingKey.length !== SEALING_KEY_CHARACTERS
-      ) {
-        return { type: 'broken', kind: head.kind, id: head.id, reason: 'sealingKey: not 32 bytes' };
-      }
-      return entry;
-    } catch (error) {
-      return { type: 'broken', kind: head.kind, id: head.id, reason: describe(error) };
+    this.#lastSeq = seq;
+  }
+}
+
+function readObject(value: unknown, { kind, id }: { readonly kind: string; readonly id: string }): Entry {
+  try {
+    const entry = parseConfigLine(value);
+    const isMember = entry.type === 'object' && entry.object.kind === 'member';
+    if (isMember && entry.object.sealingKey.length !== SEALING_KEY_CHARACTERS) {
+      return { type: 'broken', kind, id, reason: 'sealingKey: not 32 bytes' };
     }
+    return entry;
+  } catch (error) {
+    return { type: 'broken', kind, id, reason: describe(error) };
   }
 }
 

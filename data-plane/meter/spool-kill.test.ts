@@ -5,8 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { SpoolFixture, readEvents } from '../../test/kit/spool-fixture.js';
 
-// Compiled: a process to be killed must start as fast as a real one.
-const WRITER = new URL('../../test/dist/test/kit/spool-writer.js', import.meta.url).pathname;
+// Run by Node as it is, on what 'tsc -b' has compiled: a process to be killed must start as fast as a real one.
+const WRITER = new URL('../../test/kit/spool-writer.ts', import.meta.url).pathname;
 
 describe('a spool whose process is killed with kill -9', () => {
   let fixture: SpoolFixture;

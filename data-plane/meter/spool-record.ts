@@ -21,10 +21,19 @@ const PREFIX_BYTES = 18;
 const NEWLINE = 10;
 const BODY = /^([SE]) (\S+) (\d+) (\d+) (.*)$/s;
 
-/** @returns a line with its newline */
+/** Records are made one at a time and written before the next one is: they need no buffer each. */
+let scratch = Buffer.allocUnsafeSlow(64 * 1024);
+const MAX_BYTES_PER_CHARACTER = 3;
+
+/** @returns a line with its newline; overwritten by the next call */
 export function encodeRecord({ type, eventId, seq, atMs, json }: SpoolRecord): Buffer {
-  const body = `${type} ${eventId} ${seq} ${atMs} ${json}`;
-  return Buffer.from(`${hex(Buffer.byteLength(body))} ${hex(crc32(body))} ${body}\n`);
+  const body = `${type} ${eventId} ${seq} ${atMs} ${json}\n`;
+  const mostBytes = PREFIX_BYTES + body.length * MAX_BYTES_PER_CHARACTER;
+  if (mostBytes > scratch.length) scratch = Buffer.allocUnsafeSlow(mostBytes * 2);
+  const end = PREFIX_BYTES + scratch.write(body, PREFIX_BYTES, 'utf8');
+  const checked = scratch.subarray(PREFIX_BYTES, end - 1);
+  scratch.write(`${hex(checked.length)} ${hex(crc32(checked))} `, 0, 'latin1');
+  return scratch.subarray(0, end);
 }
 
 /**

@@ -1,23 +1,38 @@
 import { randomUUID } from 'node:crypto';
 import { pino } from 'pino';
-import { recoverSpools } from '../../data-plane/meter/recover-spools.js';
-import { createSpool } from '../../data-plane/meter/spool.js';
-import { endOf, startOf } from './spool-fixture.js';
+import type * as recoverModule from '../../data-plane/meter/recover-spools.js';
+import type * as spoolModule from '../../data-plane/meter/spool.js';
 
 /**
  * A process for a test to kill: recovers what is there (`recover`), or makes calls as fast as it can (`write`). It tells what
- * it knows to be written, a line each: `S <eventId>`, `E <eventId>`.
+ * it knows to be written, a line each: `S <eventId>`, `E <eventId>`. Node runs this file as it is, hence the compiled imports.
  */
+const compiled = (path: string): string => new URL(`../../data-plane/dist/meter/${path}`, import.meta.url).href;
+const { recoverSpools } = (await import(compiled('recover-spools.js'))) as typeof recoverModule;
+const { createSpool } = (await import(compiled('spool.js'))) as typeof spoolModule;
+
 const [mode = 'write', root = ''] = process.argv.slice(2);
 const logger = pino({ level: 'silent' });
 const tell = (text: string): void => {
   process.stdout.write(`${text}\n`);
 };
+const startOf = (eventId: string): spoolModule.StartRecord => ({
+  eventId,
+  tenantId: randomUUID(),
+  apiKeyId: randomUUID(),
+  memberId: randomUUID(),
+  config: { epoch: 1, seq: 1 },
+  operation: 'chat-completions',
+  model: 'm',
+  streamed: false,
+  admittedAt: Date.now(),
+  attempts: [],
+  priceCardVersionId: randomUUID(),
+  leaseIds: [],
+  client: null,
+});
 
-if (mode === 'recover') {
-  await recoverSpools({ root, ownSpoolId: '', logger, onRecovered: () => undefined });
-  tell('recovered');
-} else {
+async function writeForEver(): Promise<void> {
   const { spool } = createSpool({ root, logger, limits: { segmentBytes: 20_000 } });
   for (;;) {
     const starts = Array.from({ length: 20 }, () => startOf(randomUUID()));
@@ -26,9 +41,14 @@ if (mode === 'recover') {
       tell(`S ${start.eventId}`);
     }
     for (const start of starts.slice(0, 15)) {
-      spool.end(endOf(start));
+      const endedAt = Date.now();
+      spool.end({ ...start, endedAt, firstByteMs: 1, outcome: 'completed', status: 200, billedAttempt: null });
       tell(`E ${start.eventId}`);
     }
     await new Promise((resolve) => setImmediate(resolve));
   }
 }
+
+if (mode === 'write') await writeForEver();
+await recoverSpools({ root, ownSpoolId: '', logger, onRecovered: () => undefined });
+tell('recovered');
