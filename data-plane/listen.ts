@@ -87,6 +87,7 @@ function open({ server, host, port, reusePort = false }: OpenOptions, variable: 
 
 const KEEP_ALIVE_MS = 75_000;
 const HEAD_TIMEOUT_MS = 60_000;
+const SILENCE_MARGIN_MS = 60_000;
 
 /** Express hosts; the gateway is its one handler, so that nothing else is on a call's way. */
 export function createHttpServer(gateway: Gateway, environment: ListenEnvironment): Server {
@@ -104,8 +105,8 @@ export function createHttpServer(gateway: Gateway, environment: ListenEnvironmen
     // Longer than the load balancer in front keeps its side, so that it never sends into a connection we just closed.
     keepAliveTimeout: KEEP_ALIVE_MS,
   });
-  // The longest silence that a healthy call may have, and then some: only connections that hang reach it.
-  server.timeout = environment.UPSTREAM_HEADERS_TIMEOUT_MS + environment.IDLE_TIMEOUT_MS;
+  // Longer than the longest silence that a healthy call may have: only connections that hang reach it.
+  server.timeout = environment.UPSTREAM_HEADERS_TIMEOUT_MS + environment.IDLE_TIMEOUT_MS + SILENCE_MARGIN_MS;
   server.on('request', app);
   // Without a listener Node gives leave to send the body before anyone knows who sends it.
   server.on('checkContinue', app);

@@ -1,4 +1,4 @@
-import { Agent as HttpAgent, type ClientRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpAgent, ServerResponse, type ClientRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { Readable } from 'node:stream';
 import { createProxyMiddleware, type Options } from 'http-proxy-middleware';
@@ -40,11 +40,13 @@ export function createPassthroughCaller(timeouts: UpstreamTimeouts): Passthrough
   });
   return {
     send: (relay) => {
-      const { request, response } = relay.call.routed;
+      const { request } = relay.call.routed;
       const call = new PassthroughCall(relay, timeouts);
       calls.set(request, call);
       relay.attach(call);
-      proxy(request, response, (error) => {
+      // A stand-in without a socket: the middleware destroys its response when the provider's ends early, and the caller's
+      // has to take the error first.
+      proxy(request, new ServerResponse(request), (error) => {
         if (error !== undefined) call.onError(error as Error);
       }).catch((error: unknown) => {
         call.onError(error as Error);
@@ -101,6 +103,10 @@ class PassthroughCall implements UpstreamSource {
   /** A socket is assigned, connected or not yet; nothing has been written. */
   onRequest(request: ClientRequest): void {
     this.#request = request;
+    // An upgrade that nobody asked for ends the exchange without an error.
+    request.once('close', () => {
+      if (this.#answer === undefined) this.onError(new Error('closed without an answer'));
+    });
     if (this.#isAborted) {
       request.destroy();
       return;

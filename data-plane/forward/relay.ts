@@ -153,14 +153,18 @@ export class Relay {
     response.writeHead(status, out);
     this.#status = status;
     if (task.kind === 'passthrough') this.call.usageReported({ request: 1 });
-    else if (isStream) this.#tapStream(task.request.streamed && !task.request.asksForUsage);
-    else this.#body = new BodyUsage();
-    if (isStream) response.flushHeaders();
+    if (isStream) {
+      this.#stream = this.#tapStream();
+      response.flushHeaders();
+    } else if (task.kind === 'openai') this.#body = new BodyUsage();
   }
 
-  #tapStream(hides: boolean): void {
-    this.#stream = new StreamUsage({
-      hides,
+  #tapStream(): StreamUsage {
+    const { task } = this.call.routed;
+    // What is passed through costs its request, whatever it says of tokens.
+    if (task.kind === 'passthrough') return new StreamUsage({ hides: false, onUsage: () => undefined });
+    return new StreamUsage({
+      hides: task.request.streamed && !task.request.asksForUsage,
       onUsage: (usage) => {
         this.call.usageReported(convertOpenAiUsage(usage));
       },
