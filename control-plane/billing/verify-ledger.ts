@@ -19,7 +19,7 @@ export interface LedgerReport {
   readonly differences: readonly LedgerDifference[];
 }
 
-export const MAX_DIFFERENCES = 1000;
+const MAX_DIFFERENCES = 1000;
 const PAGE_SIZE = 1000;
 
 /**

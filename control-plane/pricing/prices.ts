@@ -17,7 +17,7 @@ type Rates = RateCardVersion['rates'];
 const PER_PIECE: ReadonlySet<Dimension> = new Set(['image', 'request', 'webSearch']);
 
 /** How many of a dimension a quoted price buys. */
-export function quotedPer(dimension: Dimension): bigint {
+function quotedPer(dimension: Dimension): bigint {
   return PER_PIECE.has(dimension) ? 1n : 1_000_000n;
 }
 

@@ -2,7 +2,7 @@ import type { SpoolConfirmation } from '@pingtoken/shared/lease';
 import type { Queryable } from './sql.js';
 
 /** Channel on which the control plane's API learns what to confirm to a data plane; JSON of {@link SpoolConfirmedNotice}. */
-export const SPOOL_CONFIRMED_CHANNEL = 'spool-confirmed';
+const SPOOL_CONFIRMED_CHANNEL = 'spool-confirmed';
 export interface SpoolConfirmedNotice extends SpoolConfirmation {
   readonly dataPlaneId: string;
 }

@@ -6,8 +6,8 @@ const INTERVAL_MS = 6 * 3600 * 1000;
 
 export interface UsagePartitions {
   /** Makes the partitions of this month and the next. Never fails: without them, events go into the default partition. */
-  ensure(): Promise<void>;
-  stop(): void;
+  readonly ensure: () => Promise<void>;
+  readonly stop: () => void;
 }
 
 /**

@@ -343,8 +343,8 @@ const USAGE = `
     begin
       if to_regclass(partition_name) is not null then return; end if;
       perform pg_advisory_xact_lock(hashtext('ensure_usage_partition'));
-      if to_regclass(partition_name) is not null then return; end if;
-      execute format('create table %I partition of usage_event for values from (%L) to (%L)', partition_name,
+      -- Asked of the table itself: this session may not have heard yet of one that was made while it waited for the lock.
+      execute format('create table if not exists %I partition of usage_event for values from (%L) to (%L)', partition_name,
         usage_partition_bound(first_day), usage_partition_bound(next_first_day));
       execute format('alter table %I enable row level security', partition_name);
     end $$;

@@ -1,0 +1,51 @@
+import { pino } from 'pino';
+import { expect, test } from 'vitest';
+import { EarlyJobError, HopelessJobError } from '../queue.js';
+import { SpoolGapError, type IngestResult } from './ingest-usage.js';
+import { BatchRefusedError } from './spool-row.js';
+import { createUsageJobs } from './usage-jobs.js';
+
+const logger = pino({ level: 'silent' });
+const [spoolId, otherSpoolId, dataPlaneId] = [crypto.randomUUID(), crypto.randomUUID(), crypto.randomUUID()];
+const batch = (firstSeq: number, of = spoolId) => ({ dataPlaneId, spoolId: of, firstSeq, events: [{}] });
+const result = (confirmedSeq: number): IngestResult => ({ confirmedSeq, settled: [], duplicates: 0, quarantined: [] });
+
+test('batches of one spool go one after the other, a failed one included; other spools do not wait', async () => {
+  const log: string[] = [];
+  const process = createUsageJobs({
+    logger,
+    onIngested: () => undefined,
+    async ingest({ spoolId: of, firstSeq }) {
+      const name = of === spoolId ? `a${firstSeq}` : `b${firstSeq}`;
+      log.push(`${name} begins`);
+      await new Promise((resolve) => setTimeout(resolve, of === spoolId ? 30 : 5));
+      log.push(`${name} ends`);
+      if (name === 'a1') throw new Error('deadlock detected');
+      return result(firstSeq);
+    },
+  });
+  const done = await Promise.allSettled([process(batch(1)), process(batch(2)), process(batch(1, otherSpoolId))]);
+  expect(done.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled']);
+  expect(log).toEqual(['a1 begins', 'b1 begins', 'b1 ends', 'a1 ends', 'a2 begins', 'a2 ends']);
+});
+
+test.each<[Error, typeof EarlyJobError | typeof HopelessJobError]>([
+  [new SpoolGapError(3), EarlyJobError],
+  [new BatchRefusedError('the data plane is not enrolled'), HopelessJobError],
+])('%s decides whether the job is tried again', async (error, expected) => {
+  const process = createUsageJobs({ logger, onIngested: () => undefined, ingest: () => Promise.reject(error) });
+  await expect(process(batch(9))).rejects.toBeInstanceOf(expected);
+});
+
+test.each([
+  null,
+  'x',
+  [],
+  {},
+  { ...batch(1), firstSeq: 0 },
+  { ...batch(1), events: [] },
+  { ...batch(1), spoolId: '1' },
+])('a job that is no batch (%j) is hopeless', async (data) => {
+  const process = createUsageJobs({ logger, onIngested: () => undefined, ingest: () => Promise.resolve(result(1)) });
+  await expect(process(data)).rejects.toBeInstanceOf(HopelessJobError);
+});
