@@ -4,7 +4,7 @@ import type { CallerClient, SealedClient } from '@pingtoken/shared/usage-event';
 /** Seals callers' addresses, devices and browsers to the persons whose keys they used. */
 export interface ClientSealers {
   /**
-   * Each field is cut to 512 characters.
+   * Each field is cut to 512 characters, and to fewer where they take several bytes each.
    * @param memberSealingKey X25519 public key, 32 bytes base64url
    * @throws Error when the key is none
    */
@@ -12,6 +12,11 @@ export interface ClientSealers {
 }
 
 const MAX_FIELD_CHARACTERS = 512;
+/**
+ * Of a field's JSON: three such fields, sealed and in base64, are within the 4,096 characters of the contract. A caller whose
+ * user agent made its record too long for the ledger would call for nothing.
+ */
+const MAX_FIELD_BYTES = 1000;
 const ROTATION_MS = 24 * 60 * 60 * 1000;
 
 /**
@@ -48,9 +53,16 @@ export function createClientSealers({
   return {
     seal: (memberSealingKey, client) =>
       sealClient(sealerOf(memberSealingKey), {
-        ip: client.ip.slice(0, MAX_FIELD_CHARACTERS),
-        device: client.device.slice(0, MAX_FIELD_CHARACTERS),
-        browser: client.browser.slice(0, MAX_FIELD_CHARACTERS),
+        ip: cut(client.ip),
+        device: cut(client.device),
+        browser: cut(client.browser),
       }),
   };
+}
+
+function cut(field: string): string {
+  const short = field.slice(0, MAX_FIELD_CHARACTERS);
+  const bytes = Buffer.byteLength(JSON.stringify(short));
+  // Escapes and scripts of several bytes are spread unevenly, so that one cut in proportion may not be enough.
+  return bytes <= MAX_FIELD_BYTES ? short : cut(short.slice(0, Math.floor((short.length * MAX_FIELD_BYTES) / bytes)));
 }
