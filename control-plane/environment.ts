@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { portSchema, readEnvironment } from '@pingtoken/shared/environment';
+import { portSchema, readEnvironmentOrExit } from '@pingtoken/shared/environment';
 
 const secret = z
   .string()
@@ -41,7 +41,6 @@ export const controlPlaneEnvironment = z.object({
     .enum(['open', 'invited', 'closed'])
     .default('open')
     .describe('Who may register: everyone, holders of an invitation, nobody.'),
-  PUBLIC_URL: z.url().default('http://127.0.0.1:4000').describe('Where users reach the control plane.'),
   TRUSTED_PROXIES: z
     .string()
     .default('')
@@ -74,9 +73,9 @@ export const migrateEnvironment = z.object({
 });
 
 export function readControlPlaneEnvironment(source: NodeJS.ProcessEnv): ControlPlaneEnvironment {
-  return readEnvironment(controlPlaneEnvironment, source);
+  return readEnvironmentOrExit(controlPlaneEnvironment, source);
 }
 
 export function readMigrateEnvironment(source: NodeJS.ProcessEnv): z.infer<typeof migrateEnvironment> {
-  return readEnvironment(migrateEnvironment, source);
+  return readEnvironmentOrExit(migrateEnvironment, source);
 }

@@ -16,6 +16,19 @@ export function readEnvironment<Shape extends z.ZodRawShape>(
   throw new Error(`The environment is not complete:\n${faults.join('\n')}`);
 }
 
+/** For entry points: prints the faults, without a stack that would say nothing more, and ends the process. */
+export function readEnvironmentOrExit<Shape extends z.ZodRawShape>(
+  schema: z.ZodObject<Shape>,
+  source: Readonly<Record<string, string | undefined>>,
+): z.infer<z.ZodObject<Shape>> {
+  try {
+    return readEnvironment(schema, source);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  }
+}
+
 /** A TCP port from a variable; 0 lets the system choose. */
 export function portSchema(defaultPort: number) {
   return z.coerce.number().int().min(0).max(65535).default(defaultPort);

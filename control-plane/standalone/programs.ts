@@ -36,25 +36,24 @@ export function controlPlaneProgram(settings: ProgramSettings): ChildProgram {
   return ourProgram(settings, 'control plane', '../main.js', {
     HOST: environment.HOST,
     CONTROL_PLANE_PORT: String(ports.controlPlane),
-    PUBLIC_URL: urlOf(environment.HOST, ports.controlPlane),
     API_DATABASE_URL: databaseUrls.api,
+    WORKER_DATABASE_URL: databaseUrls.worker,
+    PERSON_KEYS_DATABASE_URL: databaseUrls.personKeys,
     REGISTRATION: environment.REGISTRATION,
-    ...controlPlaneStores(settings),
+    ...settings.secrets.controlPlane,
   });
 }
 
 export function workerProgram(settings: ProgramSettings): ChildProgram {
-  return ourProgram(settings, 'worker', '../worker.js', { LOG_CALLS: 'true', ...controlPlaneStores(settings) });
-}
-
-function controlPlaneStores({ home, databaseUrls, queueUrl, secrets }: ProgramSettings): Record<string, string> {
-  return {
+  const { home, databaseUrls, queueUrl, secrets } = settings;
+  return ourProgram(settings, 'worker', '../worker.js', {
     WORKER_DATABASE_URL: databaseUrls.worker,
     PERSON_KEYS_DATABASE_URL: databaseUrls.personKeys,
+    PERSON_KEYS_SECRET: secrets.controlPlane.PERSON_KEYS_SECRET,
     QUEUE_URL: queueUrl,
     MAIL_URL: `file://${home.path('mail')}`,
-    ...secrets.controlPlane,
-  };
+    LOG_CALLS: 'true',
+  });
 }
 
 /** A data plane is told no database but the queue's, and no secret but its own identity, which lies in its folder. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { readEnvironment } from '@pingtoken/shared/environment';
+import { readEnvironmentOrExit } from '@pingtoken/shared/environment';
 import { secrets } from '../environment.js';
 
 const databaseUrl = z.url({ protocol: /^postgres(ql)?$/ });
@@ -39,5 +39,5 @@ export const workerEnvironment = z.object({
 export type WorkerEnvironment = z.infer<typeof workerEnvironment>;
 
 export function readWorkerEnvironment(source: NodeJS.ProcessEnv = process.env): WorkerEnvironment {
-  return readEnvironment(workerEnvironment, source);
+  return readEnvironmentOrExit(workerEnvironment, source);
 }
