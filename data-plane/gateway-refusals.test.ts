@@ -133,7 +133,7 @@ describe('the official client raises its typed error', () => {
         maxRetries: 1,
         fetch: (input, init) => {
           seen.push('sent');
-          return fetch(input as string, init);
+          return fetch(input, init);
         },
       });
       await expect(counting.chat.completions.create({ model: 'chat-alias', messages })).rejects.toBeInstanceOf(

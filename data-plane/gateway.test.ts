@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { openClient } from '@pingtoken/shared/crypto';
 import {
   eventually,
+  openRaw,
   startGateway,
   startUpstream,
   type GatewayFixture,
@@ -47,6 +48,12 @@ function answerStream(response: ServerResponse): void {
   response.write(chunk({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] }));
   response.write(chunk({ choices: [], usage: USAGE }));
   response.end('data: [DONE]\n\n');
+}
+
+async function readAll(stream: AsyncIterable<unknown>): Promise<unknown[]> {
+  const parts = [];
+  for await (const part of stream) parts.push(part);
+  return parts;
 }
 
 beforeAll(async () => {
@@ -199,9 +206,7 @@ describe('a streamed chat call', () => {
       response.end('data: {"error":{"message":"overloaded","type":"server_error"}}\n\n');
     };
     const stream = await client.chat.completions.create({ model: 'chat-alias', messages, stream: true });
-    await expect(async () => {
-      for await (const part of stream) void part;
-    }).rejects.toThrow(/overloaded/);
+    await expect(readAll(stream)).rejects.toThrow(/overloaded/);
     expect(fixture.spool.ends[0]).toMatchObject({ outcome: 'provider-failed', billedAttempt: null });
   });
 });
@@ -320,9 +325,7 @@ describe('a call that is cut by us', () => {
     };
     const stream = await client.chat.completions.create({ model: 'chat-alias', messages, stream: true });
     fixture.config.revoke(fixture.config.bearer);
-    await expect(async () => {
-      for await (const part of stream) void part;
-    }).rejects.toThrow(/Incorrect API key/);
+    await expect(readAll(stream)).rejects.toThrow(/Incorrect API key/);
     await eventually(() => upstream.aborts.length > 0);
     expect(fixture.spool.ends).toMatchObject([{ outcome: 'interrupted', status: 200 }]);
   });
@@ -340,7 +343,6 @@ describe('every answer', () => {
   });
 
   it('of HTTP/1.0 and keep-alive connections is framed for them', async () => {
-    const { openRaw } = await import('../test/kit/gateway-fixture.js');
     const raw = openRaw(fixture.port, 'GET /healthz HTTP/1.0\r\n\r\n');
     expect(await raw.closed()).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\n\{"status":"ok"\}$/);
     const kept = openRaw(fixture.port, 'GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n');

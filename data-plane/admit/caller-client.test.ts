@@ -11,7 +11,7 @@ function addressOf(peer: string, headers: Record<string, string>, trusted: strin
 }
 
 describe('the caller’s address', () => {
-  it.each([
+  it.each<[string, Record<string, string>, string, string, string]>([
     ['203.0.113.9', { 'x-forwarded-for': '1.1.1.1' }, '', '203.0.113.9', 'the socket’s, where no proxy is trusted'],
     ['::ffff:203.0.113.9', {}, '', '203.0.113.9', 'without the mapping into IPv6'],
     [
@@ -62,7 +62,7 @@ describe('the caller’s address', () => {
     ['10.0.0.1', {}, '10.0.0.0/8', '10.0.0.1', 'the proxy’s, where it says nothing'],
     ['::1', { 'x-forwarded-for': '2001:db8::1' }, '::1, 10.0.0.0/8', '2001:db8::1', 'of IPv6'],
   ])('%s with %j trusting "%s" is %s: %s', (peer, headers, trusted, expected) => {
-    expect(addressOf(peer, headers as Record<string, string>, trusted)).toBe(expected);
+    expect(addressOf(peer, headers, trusted)).toBe(expected);
   });
 });
 
