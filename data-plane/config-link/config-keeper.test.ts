@@ -221,6 +221,22 @@ describe('the config keeper', () => {
     expect(keeper.state?.standpoint?.position).toEqual({ epoch: 2, seq: 1 });
   });
 
+  it('asks for a fresh snapshot when the log of deltas is long, and starts a new log with it', async () => {
+    await takeSnapshot();
+    for (let count = 1; count < 1000; count += 1) {
+      journal.publish(model(`m${count}`));
+      expect((await takeDelta()).needsSnapshot).toBeUndefined();
+    }
+    journal.publish(model('last'));
+    expect((await takeDelta()).needsSnapshot).toBe('compaction');
+    await restart();
+    expect(keeper.state?.standpoint?.position).toEqual(journal.position);
+    await takeSnapshot();
+    expect(files.log).toEqual({ bytes: 0, documents: 0 });
+    await restart();
+    expect(keeper.state?.catalogue?.models.has('last')).toBe(true);
+  });
+
   describe('on disk', () => {
     const path = (name: string): string => join(folder, name);
 

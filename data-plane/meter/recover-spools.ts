@@ -1,4 +1,4 @@
-import { open, readFile, readdir, type FileHandle } from 'node:fs/promises';
+import { open, readFile, readdir, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { Logger } from 'pino';
@@ -8,6 +8,7 @@ import { parseJson } from '@pingtoken/shared/wire';
 import { setAside } from './damaged-records.js';
 import { SYSTEM_IO, listSegments, type Segment, type SpoolIo } from './segment-file.js';
 import { readLines, type SpoolLine, type SpoolRecord } from './spool-record.js';
+import { RESERVE_FILE } from './spool-reserve.js';
 import { SPOOL_LIMITS, SpoolStore, type OpenStart, type SpoolContents, type SpoolLimits } from './spool-store.js';
 import type { StartRecord } from './spool.js';
 
@@ -43,8 +44,9 @@ export async function recoverSpools(options: RecoverSpoolsOptions): Promise<void
 async function recoverSpool(spoolId: string, options: RecoverSpoolsOptions): Promise<void> {
   const { logger } = options;
   const folder = join(options.root, spoolId);
+  await rm(join(folder, RESERVE_FILE), { force: true });
   const scan = await scanSpool({ folder, spoolId, logger });
-  const limits = { ...SPOOL_LIMITS, ...options.limits };
+  const limits = { ...SPOOL_LIMITS, ...options.limits, reserveBytes: 0 };
   const store = new SpoolStore({ folder, spoolId, contents: scan, io: options.io ?? SYSTEM_IO, logger, limits });
   const endedAt = scan.lastAtMs ?? options.now?.() ?? Date.now();
   const interrupted = [...store.openStarts];

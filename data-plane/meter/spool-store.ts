@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { SegmentWriter, createSegment, type Segment, type SpoolIo } from './segment-file.js';
 import { encodeRecord, type SpoolRecord } from './spool-record.js';
+import { SpoolReserve } from './spool-reserve.js';
 
 /** Where a call's start record lies, while the call has not ended. */
 export interface OpenStart {
@@ -38,6 +39,8 @@ export interface SpoolLimits {
   readonly syncAfterMs: number;
   /** Confirmations are noted, and segments deleted, once for all that came within this. */
   readonly tidyAfterMs: number;
+  /** Kept free on the disk for the ends of calls that are open; about 1 KB for each. */
+  readonly reserveBytes: number;
 }
 
 export const SPOOL_LIMITS: SpoolLimits = {
@@ -45,6 +48,7 @@ export const SPOOL_LIMITS: SpoolLimits = {
   segmentsBeforeCarry: 4,
   syncAfterMs: 20,
   tidyAfterMs: 500,
+  reserveBytes: 8 * 1024 * 1024,
 };
 
 const SYNC_RETRY_MS = 500;
@@ -57,6 +61,7 @@ export class SpoolStore {
   onDurable: () => void = () => undefined;
   readonly #options: SpoolStoreOptions;
   readonly #segments: Segment[];
+  readonly #reserve: SpoolReserve;
   readonly #openStarts: Map<string, OpenStart>;
   #writer: SegmentWriter;
   /** Full segments that have not been synced since their last record. */
@@ -85,8 +90,15 @@ export class SpoolStore {
     this.#notedSeq = contents.confirmedSeq;
     this.#durableSeq = contents.confirmedSeq;
     this.#segments = [...contents.segments];
+    this.#reserve = new SpoolReserve({ folder, bytes: options.limits.reserveBytes, io: options.io });
     this.#writer = this.#openSegment();
     this.#scheduleSync(0);
+    try {
+      // Now, and not at the cost of the first call. A disk without room for it is the first call's to find out.
+      this.#reserve.demand();
+    } catch (error) {
+      options.logger.error({ reason: String(error) }, 'no room for the reserve of the usage spool');
+    }
   }
 
   get segments(): readonly Segment[] {
@@ -117,6 +129,7 @@ export class SpoolStore {
   /** @throws the system's error */
   appendStart(record: Omit<SpoolRecord, 'type' | 'seq'>): void {
     if (this.#syncFailed) throw new Error('the disk does not take what was written');
+    this.#reserve.demand();
     const bytes = encodeRecord({ ...record, type: 'S', seq: 0 });
     const offset = this.#append(bytes);
     this.#openStarts.set(record.eventId, { segment: this.#writer.segment, offset, length: bytes.length });
@@ -129,7 +142,13 @@ export class SpoolStore {
    */
   appendEnd(record: Omit<SpoolRecord, 'type'>): void {
     if (record.seq !== this.#nextSeq) throw new RangeError(`seq ${record.seq} where ${this.#nextSeq} comes next`);
-    this.#append(encodeRecord({ ...record, type: 'E' }));
+    const bytes = encodeRecord({ ...record, type: 'E' });
+    try {
+      this.#append(bytes);
+    } catch (error) {
+      if (!this.#reserve.release()) throw error;
+      this.#append(bytes);
+    }
     this.#nextSeq += 1;
     this.#writer.segment.lastSeq = record.seq;
     const start = this.#openStarts.get(record.eventId);
@@ -173,6 +192,7 @@ export class SpoolStore {
     await this.sync();
     if (this.#confirmedSeq > this.#notedSeq) await this.#noteConfirmed().catch(() => undefined);
     this.#writer.close();
+    this.#reserve.release();
   }
 
   /** Closes it and removes all of it: everything is confirmed. */
@@ -248,12 +268,17 @@ export class SpoolStore {
   }
 
   async #tidy(): Promise<void> {
-    // Noted before anything is deleted, so that no restart asks for a seq that is no longer there.
-    if (this.#confirmedSeq > this.#notedSeq) await this.#noteConfirmed();
+    // The names of the segments that stay tell as much, so that a disk too full for the note is no reason to keep the rest.
+    if (this.#confirmedSeq > this.#notedSeq) await this.#noteConfirmed().catch(() => undefined);
+    await this.#deleteSettled();
     await this.#carryOldestStarts();
-    // In order and from the front only: the end of a call must not vanish while its start remains.
+    await this.#deleteSettled();
+  }
+
+  /** In order and from the front only: the end of a call must not vanish while its start remains. */
+  async #deleteSettled(): Promise<void> {
     for (let oldest = this.#segments[0]; oldest !== undefined; oldest = this.#segments[0]) {
-      if (oldest === this.#writer.segment || oldest.openStarts > 0 || oldest.lastSeq > this.#notedSeq) return;
+      if (oldest === this.#writer.segment || oldest.openStarts > 0 || oldest.lastSeq > this.#confirmedSeq) return;
       await rm(oldest.path, { force: true });
       this.#segments.shift();
     }
@@ -271,7 +296,7 @@ export class SpoolStore {
   async #carryOldestStarts(): Promise<void> {
     const oldest = this.#segments[0];
     if (oldest === undefined || this.#segments.length <= this.#options.limits.segmentsBeforeCarry) return;
-    if (oldest.openStarts === 0 || oldest.lastSeq > this.#notedSeq) return;
+    if (oldest.openStarts === 0 || oldest.lastSeq > this.#confirmedSeq) return;
     const bytes = await readFile(oldest.path);
     for (const [eventId, start] of [...this.#openStarts]) {
       // A call may have ended while the file was read.

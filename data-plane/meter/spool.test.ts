@@ -7,7 +7,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SpoolFixture, endOf, readEvents, startOf } from '../../test/kit/spool-fixture.js';
 import { SYSTEM_IO, type SpoolIo } from './segment-file.js';
 import { decodeRecord, encodeRecord, readLines } from './spool-record.js';
-import type { SpoolStore } from './spool-store.js';
+import type { SpoolLimits, SpoolStore } from './spool-store.js';
+import { SpoolReserve } from './spool-reserve.js';
 import { SpoolUnavailableError } from './spool.js';
 
 describe('a spool record', () => {
@@ -95,7 +96,7 @@ describe('the spool', () => {
   });
 
   describe('on a full disk', () => {
-    function createFull() {
+    function createFull(limits: Partial<SpoolLimits> = {}) {
       const disk = { freeBytes: 0, truncates: true };
       const io: SpoolIo = {
         ...SYSTEM_IO,
@@ -111,7 +112,7 @@ describe('the spool', () => {
           SYSTEM_IO.truncateSync(fd, length);
         },
       };
-      return { disk, ...fixture.create({ io }) };
+      return { disk, ...fixture.create({ io, limits }) };
     }
 
     it('lets no call out', () => {
@@ -144,6 +145,40 @@ describe('the spool', () => {
       const events = await readEvents(store);
       expect(events.map(({ eventId }) => eventId)).toEqual(starts.map(({ eventId }) => eventId));
       expect((await readdir(fixture.root)).filter((name) => name.endsWith('.corrupt'))).toEqual([]);
+    });
+
+    it('keeps room for the ends of open calls, so that a spool which filled its own disk is not stuck', async () => {
+      const { spool, store, disk } = createFull({ segmentBytes: 4000, reserveBytes: 20_000 });
+      disk.freeBytes = 30_000;
+      await delay(1100);
+      const starts = [];
+      for (;;) {
+        const start = startOf();
+        try {
+          spool.start(start);
+        } catch {
+          break;
+        }
+        starts.push(start);
+      }
+      expect(starts.length).toBeGreaterThan(10);
+      vi.spyOn(SpoolReserve.prototype, 'release').mockImplementationOnce(function (this: SpoolReserve) {
+        disk.freeBytes += 20_000;
+        return SpoolReserve.prototype.release.call(this);
+      });
+      for (const start of starts) spool.end(endOf(start));
+      expect(store.lastSeq).toBe(starts.length);
+      expect(() => {
+        spool.start(startOf());
+      }).toThrow(SpoolUnavailableError);
+      // The ledger has them, their segments go, and with the room that makes calls may start again.
+      disk.freeBytes += 30_000;
+      await vi.waitFor(
+        () => {
+          spool.start(startOf());
+        },
+        { timeout: 3000 },
+      );
     });
 
     it('lets no call out while the disk does not take what was written', async () => {

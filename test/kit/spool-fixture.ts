@@ -59,7 +59,7 @@ export class SpoolFixture {
   }
 
   create(options: { io?: SpoolIo; limits?: Partial<SpoolLimits> } = {}): { spool: Spool; store: SpoolStore } {
-    const limits = { tidyAfterMs: 5, ...options.limits };
+    const limits = { tidyAfterMs: 5, reserveBytes: 0, ...options.limits };
     const created = createSpool({ ...options, root: this.root, logger, limits });
     this.#open.push(created.spool);
     return created;
