@@ -72,10 +72,10 @@ export const migrateEnvironment = z.object({
   LOG_LEVEL: logLevel,
 });
 
-export function readControlPlaneEnvironment(source: NodeJS.ProcessEnv): ControlPlaneEnvironment {
-  return readEnvironmentOrExit(controlPlaneEnvironment, source);
+export function readControlPlaneEnvironment(): ControlPlaneEnvironment {
+  return readEnvironmentOrExit(controlPlaneEnvironment, process.env);
 }
 
-export function readMigrateEnvironment(source: NodeJS.ProcessEnv): z.infer<typeof migrateEnvironment> {
-  return readEnvironmentOrExit(migrateEnvironment, source);
+export function readMigrateEnvironment(): z.infer<typeof migrateEnvironment> {
+  return readEnvironmentOrExit(migrateEnvironment, process.env);
 }

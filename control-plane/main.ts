@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import pg from 'pg';
 import { pino } from 'pino';
 import type { ReadyMessage } from '@pingtoken/shared/wire';
+import { openPool } from './database/sql.js';
 import { readControlPlaneEnvironment } from './environment.js';
 import { createControlPlaneApp } from './graphql/server.js';
 import { createConfigLink } from './publishing/config-link.js';
@@ -13,14 +13,17 @@ import { openServices } from './services.js';
 const DRAIN_MS = 5_000;
 
 // Environment.
-const environment = readControlPlaneEnvironment(process.env);
+const environment = readControlPlaneEnvironment();
 const logger = pino({ level: environment.LOG_LEVEL, base: { process: 'control-plane' } });
 
 // Services.
 const services = await openServices(environment, logger);
-const pool = new pg.Pool({ connectionString: environment.WORKER_DATABASE_URL, max: 6 });
-pool.on('error', (error) => {
-  logger.warn({ error: error.message }, 'an idle database connection failed');
+const pool = openPool({
+  url: environment.WORKER_DATABASE_URL,
+  size: 6,
+  onError: (error) => {
+    logger.warn({ error: error.message }, 'an idle database connection failed');
+  },
 });
 const notifications = openNotifications({
   url: environment.WORKER_DATABASE_URL,

@@ -6,7 +6,7 @@ import { install } from './installation.js';
 import { openServices } from './services.js';
 
 /** Run once before each release: databases, logins, tables, and at the first time an operator. Safe to repeat. */
-const environment = readMigrateEnvironment(process.env);
+const environment = readMigrateEnvironment();
 const logger = pino({ level: environment.LOG_LEVEL, base: { process: 'migrate' } });
 
 const urls = await provision({

@@ -1,7 +1,7 @@
-import pg from 'pg';
 import type { Logger } from 'pino';
 import { createLedger, type Ledger } from './billing/ledger.js';
 import { openPersonKeyDatabase, openPlatformDatabase } from './database/orm.js';
+import { openPool } from './database/sql.js';
 import { createTransactionRunner, type RunTransaction } from './database/transaction.js';
 import type { ControlPlaneEnvironment } from './environment.js';
 import { createPersonVault } from './identity/person-vault.js';
@@ -49,9 +49,12 @@ export type ServiceSettings = Pick<
 export async function openServices(settings: ServiceSettings, logger: Logger): Promise<Services> {
   const orm = await openPlatformDatabase({ url: settings.API_DATABASE_URL });
   const personKeys = await openPersonKeyDatabase({ url: settings.PERSON_KEYS_DATABASE_URL });
-  const pool = new pg.Pool({ connectionString: settings.API_DATABASE_URL, max: 4 });
-  pool.on('error', (error) => {
-    logger.warn({ error: error.message }, 'an idle database connection failed');
+  const pool = openPool({
+    url: settings.API_DATABASE_URL,
+    size: 4,
+    onError: (error) => {
+      logger.warn({ error: error.message }, 'an idle database connection failed');
+    },
   });
 
   const run = createTransactionRunner(orm);

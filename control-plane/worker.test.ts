@@ -11,7 +11,7 @@ import type { BillingFixture, Customer } from '../test/kit/billing-fixture.js';
 import { createTestDatabase, type TestDatabase } from '../test/kit/platform-database.js';
 import { hasRedis, startRedis } from '../test/kit/redis.js';
 import { verifyLedger } from './billing/verify-ledger.js';
-import { openPool } from './workers/sql.js';
+import { openPool } from './database/sql.js';
 
 let database: TestDatabase;
 let fixture: BillingFixture;

@@ -8,7 +8,7 @@ import { readWorkerEnvironment } from './workers/environment.js';
 import { createUsageIngest } from './workers/ingest-usage.js';
 import { createMailTransport } from './workers/mail-transport.js';
 import { createNoticeSender } from './workers/send-notices.js';
-import { openPool } from './workers/sql.js';
+import { openPool } from './database/sql.js';
 import { createUsageJobs } from './workers/usage-jobs.js';
 import { createUsagePartitions } from './workers/usage-partitions.js';
 

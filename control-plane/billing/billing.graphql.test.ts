@@ -4,7 +4,7 @@ import { createBillingFixture, makeAttempt, makeEvent, TestSpool } from '../../t
 import type { BillingFixture } from '../../test/kit/billing-fixture.js';
 import { startControlPlane, type GraphqlAnswer, type TestControlPlane } from '../../test/kit/control-plane.js';
 import { createUsageIngest } from '../workers/ingest-usage.js';
-import { openPool } from '../workers/sql.js';
+import { openPool } from '../database/sql.js';
 
 let controlPlane: TestControlPlane;
 let fixture: BillingFixture;

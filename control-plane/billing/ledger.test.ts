@@ -7,7 +7,7 @@ import { openPlatformDatabase, type Orm } from '../database/orm.js';
 import { Refusal } from '../database/refusal.js';
 import { createTransactionRunner, platformScope, type Scope } from '../database/transaction.js';
 import { createUsageIngest } from '../workers/ingest-usage.js';
-import { openPool } from '../workers/sql.js';
+import { openPool } from '../database/sql.js';
 import { createLedger, type Ledger } from './ledger.js';
 import { usageCursor, type UsagePage, type UsagePageInput, type UsageSummary } from './usage.js';
 

@@ -6,7 +6,7 @@ import { createTestDatabase, type TestDatabase } from '../../test/kit/platform-d
 import { openPlatformDatabase } from '../database/orm.js';
 import { createTransactionRunner, platformScope } from '../database/transaction.js';
 import { createUsageIngest } from '../workers/ingest-usage.js';
-import { openPool } from '../workers/sql.js';
+import { openPool } from '../database/sql.js';
 import { createLedger } from './ledger.js';
 import { verifyLedger } from './verify-ledger.js';
 

@@ -1,7 +1,7 @@
 import { priceOf, UnpricedDimensionError, type RateCardVersion, type Usage } from '@pingtoken/shared/rate-card';
 import type { Attempt } from '@pingtoken/shared/usage-event';
 import { createRateCardVersions, type RateCardVersions } from '../workers/rate-card-versions.js';
-import { inTransaction, type ConnectionPool, type Queryable } from '../workers/sql.js';
+import { inTransaction, type ConnectionPool, type Queryable } from '../database/sql.js';
 
 /** A place where the ledger is not what its own records say that it must be. */
 export interface LedgerDifference {

@@ -2,7 +2,7 @@ import { hash as hashPassword, verify as verifyPassword } from '@node-rs/argon2'
 import { v7 as uuidv7 } from 'uuid';
 import { createClientSealer, sealClient } from '@pingtoken/shared/crypto';
 import type { CallerClient } from '@pingtoken/shared/usage-event';
-import { Refusal, refuse } from '../database/refusal.js';
+import { refuse, type Refusal } from '../database/refusal.js';
 import type { Orm } from '../database/orm.js';
 import type { RunTransaction, Scope } from '../database/transaction.js';
 import { EmailVerification, Member, Person, Session } from './entities.js';
@@ -130,46 +130,48 @@ export function createSignIn({ orm, run, vault, blindIndex }: SignInOptions): Si
       });
     },
 
-    async verifyEmail(token) {
-      const read = readToken('ptv', token);
-      if (read === null) return refuse('invalid_request', ['token'], 'The token is not valid.');
-      return run(memberScope(read.tenantId, null), async (transaction) => {
-        const { em } = transaction;
-        const now = new Date();
-        const verification = await em.findOne(EmailVerification, { tokenHash: read.hash, expiresAt: { $gt: now } });
-        if (verification === null)
-          return refuse('invalid_request', ['token'], 'The token is not valid, or has expired.');
-        // A second click on the same link is no error.
-        verification.usedAt ??= now;
-        const verified = await em.nativeUpdate(
-          Person,
-          { id: verification.personId, emailVerifiedAt: null },
-          { emailVerifiedAt: now },
-        );
-        await em.flush();
-        if (verified === 1) {
-          await transaction.audit({
-            action: 'email-verified',
-            subjectKind: 'person',
-            subjectId: verification.personId,
-          });
-        }
-        return true;
-      });
-    },
-
-    async resendVerification(viewer) {
-      const cipher = await vault.open(viewer.personId);
-      if (cipher === null) return refuse('not_found');
-      return run(viewerScope(viewer), async (transaction) => {
-        const person = await transaction.em.findOneOrFail(Person, { id: viewer.personId });
-        if (person.emailVerifiedAt !== null) return refuse('conflict', [], 'The e-mail address is verified already.');
-        requestVerification(transaction, person, cipher);
-        await transaction.em.flush();
-        return true;
-      });
-    },
+    verifyEmail: (token) => verifyEmail(run, token),
+    resendVerification: (viewer) => resendVerification(run, vault, viewer),
   };
+}
+
+async function verifyEmail(run: RunTransaction, token: string): Promise<true | Refusal> {
+  const read = readToken('ptv', token);
+  if (read === null) return refuse('invalid_request', ['token'], 'The token is not valid.');
+  return run(memberScope(read.tenantId, null), async (transaction) => {
+    const { em } = transaction;
+    const now = new Date();
+    const verification = await em.findOne(EmailVerification, { tokenHash: read.hash, expiresAt: { $gt: now } });
+    if (verification === null) return refuse('invalid_request', ['token'], 'The token is not valid, or has expired.');
+    // A second click on the same link is no error.
+    verification.usedAt ??= now;
+    const verified = await em.nativeUpdate(
+      Person,
+      { id: verification.personId, emailVerifiedAt: null },
+      { emailVerifiedAt: now },
+    );
+    await em.flush();
+    if (verified === 1) {
+      await transaction.audit({
+        action: 'email-verified',
+        subjectKind: 'person',
+        subjectId: verification.personId,
+      });
+    }
+    return true;
+  });
+}
+
+async function resendVerification(run: RunTransaction, vault: PersonVault, viewer: Viewer): Promise<true | Refusal> {
+  const cipher = await vault.open(viewer.personId);
+  if (cipher === null) return refuse('not_found');
+  return run(viewerScope(viewer), async (transaction) => {
+    const person = await transaction.em.findOneOrFail(Person, { id: viewer.personId });
+    if (person.emailVerifiedAt !== null) return refuse('conflict', [], 'The e-mail address is verified already.');
+    requestVerification(transaction, person, cipher);
+    await transaction.em.flush();
+    return true;
+  });
 }
 
 function toViewer(member: Member, sessionId: string): Viewer {

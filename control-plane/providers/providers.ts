@@ -32,7 +32,10 @@ const updateInput = z.object({
 const credentialInput = z.object({
   providerId: z.uuid(),
   /** Null for the operator's own, which serves every tenant. */
-  tenantId: z.uuid().nullish(),
+  tenantId: z
+    .uuid()
+    .nullish()
+    .transform((id) => id ?? null),
   name: z.string().trim().min(1).max(100),
   // A control character would end the header that carries it.
   secret: z.string().regex(/^[\x21-\x7e]{1,2000}$/, 'printable characters without spaces'),
@@ -61,127 +64,119 @@ export function createProviders({
   contentKeySecret: string;
 }): Providers {
   return {
-    create: (scope, input) =>
-      run(scope, (transaction) => {
-        const checked = checkInput(providerInput, input);
-        if (checked instanceof Refusal) return Promise.resolve(checked);
-        return refuseConflict(['slug'], async () => {
-          const provider = transaction.em.create(Provider, {
-            id: uuidv7(),
-            ...checked,
-            status: 'active',
-            createdAt: new Date(),
-          });
-          await transaction.em.flush();
-          await transaction.audit({ action: 'provider-created', subjectKind: 'provider', subjectId: provider.id });
-          await transaction.publish([providerObject(provider)]);
-          return provider;
-        });
-      }),
-
-    update: (scope, input) =>
-      run(scope, async (transaction) => {
-        const checked = checkInput(updateInput, input);
-        if (checked instanceof Refusal) return checked;
-        const { id, ...given } = checked;
-        const changes = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-        const provider = await transaction.em.findOne(Provider, { id });
-        if (provider === null) return refuse('not_found', ['id']);
-        transaction.em.assign(provider, changes);
-        await transaction.em.flush();
-        await transaction.audit({
-          action: 'provider-updated',
-          subjectKind: 'provider',
-          subjectId: id,
-          details: changes,
-        });
-        await transaction.publish([providerObject(provider)]);
-        return provider;
-      }),
-
+    create: (scope, input) => run(scope, (transaction) => createProvider(transaction, input)),
+    update: (scope, input) => run(scope, (transaction) => updateProvider(transaction, input)),
     list: (scope) => run(scope, ({ em }) => em.find(Provider, {}, { orderBy: { slug: 'asc' } })),
-
     createCredential: (scope, input) =>
-      run(scope, async (transaction) => {
-        const checked = checkInput(credentialInput, input);
-        if (checked instanceof Refusal) return checked;
-        const tenantId = checked.tenantId ?? null;
-        if (!scope.operator && tenantId !== scope.tenantId) return refuse('permission_denied', ['tenantId']);
-        const { em } = transaction;
-        if ((await em.findOne(Provider, { id: checked.providerId })) === null)
-          return refuse('not_found', ['providerId']);
-        if (tenantId !== null && (await em.findOne(Tenant, { id: tenantId })) === null)
-          return refuse('not_found', ['tenantId']);
-        const contentKey = await currentContentKey(transaction, contentKeySecret);
-        const id = uuidv7();
-        const credential = em.create(Credential, {
-          id,
-          providerId: checked.providerId,
-          tenantId,
-          name: checked.name,
-          contentKeyId: contentKey.id,
-          sealedSecret: encrypt(contentKey.key, checked.secret, id),
-          createdAt: new Date(),
-        });
-        await em.flush();
-        const details = { providerId: checked.providerId, tenantId };
-        await transaction.audit({ action: 'credential-created', subjectKind: 'credential', subjectId: id, details });
-        await transaction.publish([credentialObject(credential)]);
-        return credential;
-      }),
-
+      run(scope, (transaction) => createCredential(transaction, input, contentKeySecret)),
     listCredentials: (scope) =>
       run(scope, ({ em }) => em.find(Credential, {}, { orderBy: { id: 'desc' }, limit: 500 })),
-
-    grant: (scope, providerId) =>
-      run(scope, async (transaction) => {
-        const { em } = transaction;
-        const provider = z.uuid().safeParse(providerId).success ? await em.findOne(Provider, { id: providerId }) : null;
-        if (provider === null) return refuse('not_found', ['providerId']);
-        if (scope.actorMemberId === null) return refuse('permission_denied');
-        const tenant = await lockTenant(transaction);
-        const standing = await em.findOne(ProviderGrant, { providerId, revokedAt: null });
-        if (standing !== null) return standing;
-        const grant = em.create(ProviderGrant, {
-          id: uuidv7(),
-          tenantId: scope.tenantId,
-          providerId,
-          memberId: scope.actorMemberId,
-          termsUrl: provider.termsUrl,
-          privacyUrl: provider.privacyUrl,
-          grantedAt: new Date(),
-          revokedAt: null,
-        });
-        await em.flush();
-        const details = { termsUrl: provider.termsUrl, privacyUrl: provider.privacyUrl };
-        await transaction.audit({
-          action: 'provider-granted',
-          subjectKind: 'provider',
-          subjectId: providerId,
-          details,
-        });
-        await publishTenant(transaction, tenant);
-        return grant;
-      }),
-
-    revokeGrant: (scope, providerId) =>
-      run(scope, async (transaction) => {
-        if (!z.uuid().safeParse(providerId).success) return refuse('not_found', ['providerId']);
-        const tenant = await lockTenant(transaction);
-        const revoked = await transaction.em.nativeUpdate(
-          ProviderGrant,
-          { providerId, revokedAt: null },
-          { revokedAt: new Date() },
-        );
-        if (revoked === 0) return refuse('not_found', ['providerId']);
-        await transaction.audit({ action: 'provider-grant-revoked', subjectKind: 'provider', subjectId: providerId });
-        await publishTenant(transaction, tenant);
-        return true;
-      }),
-
+    grant: (scope, providerId) => run(scope, (transaction) => grant(transaction, providerId)),
+    revokeGrant: (scope, providerId) => run(scope, (transaction) => revokeGrant(transaction, providerId)),
     listGrants: (scope) =>
       run(scope, ({ em }) => em.find(ProviderGrant, { revokedAt: null }, { orderBy: { id: 'asc' } })),
   };
+}
+
+async function createProvider(
+  transaction: Transaction,
+  input: z.input<typeof providerInput>,
+): Promise<Provider | Refusal> {
+  const checked = checkInput(providerInput, input);
+  if (checked instanceof Refusal) return checked;
+  return refuseConflict(['slug'], async () => {
+    const { em } = transaction;
+    const provider = em.create(Provider, { id: uuidv7(), ...checked, status: 'active', createdAt: new Date() });
+    await em.flush();
+    await transaction.audit({ action: 'provider-created', subjectKind: 'provider', subjectId: provider.id });
+    await transaction.publish([providerObject(provider)]);
+    return provider;
+  });
+}
+
+async function updateProvider(
+  transaction: Transaction,
+  input: z.input<typeof updateInput>,
+): Promise<Provider | Refusal> {
+  const checked = checkInput(updateInput, input);
+  if (checked instanceof Refusal) return checked;
+  const { id, ...given } = checked;
+  const changes = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const provider = await transaction.em.findOne(Provider, { id });
+  if (provider === null) return refuse('not_found', ['id']);
+  transaction.em.assign(provider, changes);
+  await transaction.em.flush();
+  await transaction.audit({ action: 'provider-updated', subjectKind: 'provider', subjectId: id, details: changes });
+  await transaction.publish([providerObject(provider)]);
+  return provider;
+}
+
+async function createCredential(
+  transaction: Transaction,
+  input: z.input<typeof credentialInput>,
+  contentKeySecret: string,
+): Promise<Credential | Refusal> {
+  const checked = checkInput(credentialInput, input);
+  if (checked instanceof Refusal) return checked;
+  const { em, scope } = transaction;
+  const { providerId, name, secret, tenantId } = checked;
+  if (!scope.operator && tenantId !== scope.tenantId) return refuse('permission_denied', ['tenantId']);
+  if ((await em.findOne(Provider, { id: providerId })) === null) return refuse('not_found', ['providerId']);
+  if (tenantId !== null && (await em.findOne(Tenant, { id: tenantId })) === null)
+    return refuse('not_found', ['tenantId']);
+  const contentKey = await currentContentKey(transaction, contentKeySecret);
+  const id = uuidv7();
+  const credential = em.create(Credential, {
+    id,
+    providerId,
+    tenantId,
+    name,
+    contentKeyId: contentKey.id,
+    sealedSecret: encrypt(contentKey.key, secret, id),
+    createdAt: new Date(),
+  });
+  await em.flush();
+  const details = { providerId, tenantId };
+  await transaction.audit({ action: 'credential-created', subjectKind: 'credential', subjectId: id, details });
+  await transaction.publish([credentialObject(credential)]);
+  return credential;
+}
+
+async function grant(transaction: Transaction, providerId: string): Promise<ProviderGrant | Refusal> {
+  const { em, scope } = transaction;
+  const provider = z.uuid().safeParse(providerId).success ? await em.findOne(Provider, { id: providerId }) : null;
+  if (provider === null) return refuse('not_found', ['providerId']);
+  if (scope.actorMemberId === null) return refuse('permission_denied');
+  const tenant = await lockTenant(transaction);
+  const standing = await em.findOne(ProviderGrant, { providerId, revokedAt: null });
+  if (standing !== null) return standing;
+  const { termsUrl, privacyUrl } = provider;
+  const granted = em.create(ProviderGrant, {
+    id: uuidv7(),
+    tenantId: scope.tenantId,
+    providerId,
+    memberId: scope.actorMemberId,
+    termsUrl,
+    privacyUrl,
+    grantedAt: new Date(),
+    revokedAt: null,
+  });
+  await em.flush();
+  const details = { termsUrl, privacyUrl };
+  await transaction.audit({ action: 'provider-granted', subjectKind: 'provider', subjectId: providerId, details });
+  await publishTenant(transaction, tenant);
+  return granted;
+}
+
+async function revokeGrant(transaction: Transaction, providerId: string): Promise<true | Refusal> {
+  if (!z.uuid().safeParse(providerId).success) return refuse('not_found', ['providerId']);
+  const tenant = await lockTenant(transaction);
+  const standing = { providerId, revokedAt: null };
+  const revoked = await transaction.em.nativeUpdate(ProviderGrant, standing, { revokedAt: new Date() });
+  if (revoked === 0) return refuse('not_found', ['providerId']);
+  await transaction.audit({ action: 'provider-grant-revoked', subjectKind: 'provider', subjectId: providerId });
+  await publishTenant(transaction, tenant);
+  return true;
 }
 
 /** Grants of one tenant are published as one object: two changes at once must see each other. */

@@ -39,12 +39,13 @@ export function openNotifications(options: {
     }
   };
 
+  const isStopped = (): boolean => stopped.signal.aborted;
   const loop = async (): Promise<void> => {
-    while (!stopped.signal.aborted) {
+    while (!isStopped()) {
       await listen().catch((error: unknown) => {
         logger.warn({ error: String(error) }, 'cannot listen for notifications');
       });
-      if (!stopped.signal.aborted) await delay(RECONNECT_DELAY_MS);
+      if (!isStopped()) await delay(RECONNECT_DELAY_MS);
     }
   };
   const running = loop();

@@ -12,7 +12,10 @@ const modelInput = z.object({
   name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/, 'letters, digits and . _ : / -'),
   operations: z.array(z.enum(['chat-completions', 'embeddings'])).min(1),
   /** Without one the model is listed and refused: nothing is free by accident. */
-  priceCardId: z.uuid().nullish(),
+  priceCardId: z
+    .uuid()
+    .nullish()
+    .transform((id) => id ?? null),
 });
 
 const targetInput = z.object({
@@ -27,7 +30,10 @@ const targetInput = z.object({
 const routeInput = z.object({
   modelId: z.uuid(),
   /** Null for everyone; a tenant's own route goes before it. */
-  tenantId: z.uuid().nullish(),
+  tenantId: z
+    .uuid()
+    .nullish()
+    .transform((id) => id ?? null),
   targets: z.array(targetInput).min(1).max(50),
 });
 
@@ -54,103 +60,108 @@ export interface Routes {
 
 export function createRoutes({ run }: { run: RunTransaction }): Routes {
   return {
-    createModel: (scope, input) =>
-      run(scope, async (transaction) => {
-        const checked = checkInput(modelInput, input);
-        if (checked instanceof Refusal) return checked;
-        const priceCardId = checked.priceCardId ?? null;
-        const missing = await findMissingCard(transaction, priceCardId, 'price', ['priceCardId']);
-        if (missing !== undefined) return missing;
-        return refuseConflict(['name'], async () => {
-          const model = transaction.em.create(Model, {
-            id: uuidv7(),
-            name: checked.name,
-            operations: [...new Set(checked.operations)],
-            status: 'active',
-            priceCardId,
-            createdAt: new Date(),
-          });
-          await transaction.em.flush();
-          await transaction.audit({ action: 'model-created', subjectKind: 'model', subjectId: model.id });
-          await transaction.publish([modelObject(model)]);
-          return model;
-        });
-      }),
-
+    createModel: (scope, input) => run(scope, (transaction) => createModel(transaction, input)),
     setPriceCard: (scope, modelId, priceCardId) =>
-      run(scope, async (transaction) => {
-        const model = z.uuid().safeParse(modelId).success ? await transaction.em.findOne(Model, { id: modelId }) : null;
-        if (model === null) return refuse('not_found', ['modelId']);
-        const missing = await findMissingCard(transaction, priceCardId, 'price', ['priceCardId']);
-        if (missing !== undefined) return missing;
-        model.priceCardId = priceCardId;
-        const details = { priceCardId };
-        await transaction.audit({ action: 'model-price-set', subjectKind: 'model', subjectId: modelId, details });
-        await transaction.publish([modelObject(model)]);
-        return model;
-      }),
-
+      run(scope, (transaction) => setPriceCard(transaction, modelId, priceCardId)),
     listModels: (scope) => run(scope, ({ em }) => em.find(Model, {}, { orderBy: { name: 'asc' } })),
-
     listRoutedModelIds: (scope) =>
       run(scope, async ({ em }) => (await em.find(Route, { tenantId: null })).map(({ modelId }) => modelId)),
-
-    createRoute: (scope, input) =>
-      run(scope, async (transaction) => {
-        const checked = checkInput(routeInput, input);
-        if (checked instanceof Refusal) return checked;
-        const tenantId = checked.tenantId ?? null;
-        const { em } = transaction;
-        if ((await em.findOne(Model, { id: checked.modelId })) === null) return refuse('not_found', ['modelId']);
-        if (tenantId !== null && (await em.findOne(Tenant, { id: tenantId })) === null)
-          return refuse('not_found', ['tenantId']);
-        for (const [index, target] of checked.targets.entries()) {
-          const path = ['targets', String(index)];
-          const fault =
-            (await findBadCredential(transaction, target, tenantId, path)) ??
-            (await findMissingCard(transaction, target.costCardId ?? null, 'cost', [...path, 'costCardId']));
-          if (fault !== undefined) return fault;
-        }
-        return refuseConflict(['modelId'], async () => {
-          const route = em.create(Route, { id: uuidv7(), modelId: checked.modelId, tenantId, createdAt: new Date() });
-          await em.flush();
-          const targets = checked.targets.map((target) =>
-            em.create(Target, {
-              id: uuidv7(),
-              routeId: route.id,
-              tenantId,
-              ...target,
-              costCardId: target.costCardId ?? null,
-            }),
-          );
-          await em.flush();
-          await transaction.audit({ action: 'route-created', subjectKind: 'route', subjectId: route.id });
-          await transaction.publish([routeObject(route, targets)]);
-          return route;
-        });
-      }),
-
-    createPassthroughRoute: (scope, input) =>
-      run(scope, async (transaction) => {
-        const checked = checkInput(passthroughInput, input);
-        if (checked instanceof Refusal) return checked;
-        const fault =
-          (await findBadCredential(transaction, checked, null, [])) ??
-          (await findMissingCard(transaction, checked.priceCardId, 'price', ['priceCardId']));
-        if (fault !== undefined) return fault;
-        return refuseConflict(['path'], async () => {
-          const route = transaction.em.create(PassthroughRoute, { id: uuidv7(), ...checked, createdAt: new Date() });
-          await transaction.em.flush();
-          await transaction.audit({
-            action: 'passthrough-route-created',
-            subjectKind: 'passthrough-route',
-            subjectId: route.id,
-          });
-          await transaction.publish([passthroughRouteObject(route)]);
-          return route;
-        });
-      }),
+    createRoute: (scope, input) => run(scope, (transaction) => createRoute(transaction, input)),
+    createPassthroughRoute: (scope, input) => run(scope, (transaction) => createPassthroughRoute(transaction, input)),
   };
+}
+
+async function createModel(transaction: Transaction, input: z.input<typeof modelInput>): Promise<Model | Refusal> {
+  const checked = checkInput(modelInput, input);
+  if (checked instanceof Refusal) return checked;
+  const { name, operations, priceCardId } = checked;
+  const missing = await findMissingCard(transaction, priceCardId, 'price', ['priceCardId']);
+  if (missing !== undefined) return missing;
+  return refuseConflict(['name'], async () => {
+    const model = transaction.em.create(Model, {
+      id: uuidv7(),
+      name,
+      operations: [...new Set(operations)],
+      status: 'active',
+      priceCardId,
+      createdAt: new Date(),
+    });
+    await transaction.em.flush();
+    await transaction.audit({ action: 'model-created', subjectKind: 'model', subjectId: model.id });
+    await transaction.publish([modelObject(model)]);
+    return model;
+  });
+}
+
+async function setPriceCard(transaction: Transaction, modelId: string, priceCardId: string): Promise<Model | Refusal> {
+  const model = z.uuid().safeParse(modelId).success ? await transaction.em.findOne(Model, { id: modelId }) : null;
+  if (model === null) return refuse('not_found', ['modelId']);
+  if (!z.uuid().safeParse(priceCardId).success) return refuse('not_found', ['priceCardId']);
+  const missing = await findMissingCard(transaction, priceCardId, 'price', ['priceCardId']);
+  if (missing !== undefined) return missing;
+  model.priceCardId = priceCardId;
+  await transaction.audit({
+    action: 'model-price-set',
+    subjectKind: 'model',
+    subjectId: modelId,
+    details: { priceCardId },
+  });
+  await transaction.publish([modelObject(model)]);
+  return model;
+}
+
+async function createRoute(transaction: Transaction, input: z.input<typeof routeInput>): Promise<Route | Refusal> {
+  const checked = checkInput(routeInput, input);
+  if (checked instanceof Refusal) return checked;
+  const { modelId, tenantId, targets } = checked;
+  const { em } = transaction;
+  if ((await em.findOne(Model, { id: modelId })) === null) return refuse('not_found', ['modelId']);
+  if (tenantId !== null && (await em.findOne(Tenant, { id: tenantId })) === null)
+    return refuse('not_found', ['tenantId']);
+  for (const [index, target] of targets.entries()) {
+    const path = ['targets', String(index)];
+    const fault =
+      (await findBadCredential(transaction, target, tenantId, path)) ??
+      (await findMissingCard(transaction, target.costCardId ?? null, 'cost', [...path, 'costCardId']));
+    if (fault !== undefined) return fault;
+  }
+  return refuseConflict(['modelId'], async () => {
+    const route = em.create(Route, { id: uuidv7(), modelId, tenantId, createdAt: new Date() });
+    await em.flush();
+    const rows = targets.map((target) =>
+      em.create(Target, {
+        id: uuidv7(),
+        routeId: route.id,
+        tenantId,
+        ...target,
+        costCardId: target.costCardId ?? null,
+      }),
+    );
+    await em.flush();
+    await transaction.audit({ action: 'route-created', subjectKind: 'route', subjectId: route.id });
+    await transaction.publish([routeObject(route, rows)]);
+    return route;
+  });
+}
+
+async function createPassthroughRoute(
+  transaction: Transaction,
+  input: z.input<typeof passthroughInput>,
+): Promise<PassthroughRoute | Refusal> {
+  const checked = checkInput(passthroughInput, input);
+  if (checked instanceof Refusal) return checked;
+  const fault =
+    (await findBadCredential(transaction, checked, null, [])) ??
+    (await findMissingCard(transaction, checked.priceCardId, 'price', ['priceCardId']));
+  if (fault !== undefined) return fault;
+  return refuseConflict(['path'], async () => {
+    const route = transaction.em.create(PassthroughRoute, { id: uuidv7(), ...checked, createdAt: new Date() });
+    await transaction.em.flush();
+    const subject = { subjectKind: 'passthrough-route', subjectId: route.id };
+    await transaction.audit({ action: 'passthrough-route-created', ...subject });
+    await transaction.publish([passthroughRouteObject(route)]);
+    return route;
+  });
 }
 
 /** A credential goes to its own provider only, and a tenant's own into that tenant's routes only. */

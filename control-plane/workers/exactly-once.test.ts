@@ -7,7 +7,7 @@ import type { BillingFixture, EventDraft } from '../../test/kit/billing-fixture.
 import { createTestDatabase, type TestDatabase } from '../../test/kit/platform-database.js';
 import { verifyLedger } from '../billing/verify-ledger.js';
 import { createUsageIngest, SpoolGapError } from './ingest-usage.js';
-import { openPool, type Connection, type ConnectionPool } from './sql.js';
+import { openPool, type Connection, type ConnectionPool } from '../database/sql.js';
 
 let database: TestDatabase;
 let fixture: BillingFixture;

@@ -6,7 +6,7 @@ import { createBillingFixture, makeAttempt, makeEvent, TestSpool } from '../../t
 import type { BillingFixture, EventDraft } from '../../test/kit/billing-fixture.js';
 import { createTestDatabase, type TestDatabase } from '../../test/kit/platform-database.js';
 import { createUsageIngest, type IngestUsage } from './ingest-usage.js';
-import { openPool } from './sql.js';
+import { openPool } from '../database/sql.js';
 
 let database: TestDatabase;
 let fixture: BillingFixture;

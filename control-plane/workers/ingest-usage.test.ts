@@ -8,7 +8,7 @@ import type { BillingFixture, Customer } from '../../test/kit/billing-fixture.js
 import { createTestDatabase, type TestDatabase } from '../../test/kit/platform-database.js';
 import { createUsageIngest, SpoolGapError, type IngestUsage } from './ingest-usage.js';
 import { BatchRefusedError } from './spool-row.js';
-import { openPool } from './sql.js';
+import { openPool } from '../database/sql.js';
 
 let database: TestDatabase;
 let fixture: BillingFixture;

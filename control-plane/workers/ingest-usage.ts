@@ -4,7 +4,7 @@ import { hasStorableText, quarantine, type QuarantinedRecord } from './quarantin
 import { createRateCardVersions, type RateCardVersions } from './rate-card-versions.js';
 import { readRecord, settleEvent, UnsettledRecord, versionIdsOf, type SettledEvent } from './settle-event.js';
 import { confirmSpool, lockSpool } from './spool-row.js';
-import { inTransaction, isDataError, type Connection, type ConnectionPool } from './sql.js';
+import { inTransaction, isDataError, type Connection, type ConnectionPool } from '../database/sql.js';
 import { writeApart, writeTogether, type WriteEvents } from './write-events.js';
 
 /** Records before this batch are missing. Delivering the spool again from its last confirmed record heals it. */

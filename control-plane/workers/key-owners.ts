@@ -1,4 +1,4 @@
-import type { Queryable } from './sql.js';
+import type { Queryable } from '../database/sql.js';
 
 /** Keys whose owners are kept in memory, some 20 MB at most. */
 const MAX_KEPT = 100_000;

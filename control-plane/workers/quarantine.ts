@@ -1,4 +1,4 @@
-import type { Queryable } from './sql.js';
+import type { Queryable } from '../database/sql.js';
 
 /** A record that is set aside for a person to look at: nothing was booked for it, and it holds up no other. */
 export interface QuarantinedRecord {

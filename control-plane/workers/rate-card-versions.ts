@@ -1,5 +1,5 @@
 import { rateCardVersionSchema, type RateCardVersion } from '@pingtoken/shared/rate-card';
-import type { Queryable } from './sql.js';
+import type { Queryable } from '../database/sql.js';
 
 /** Versions that are kept in memory; an installation has some hundreds. */
 const MAX_KEPT = 10_000;

@@ -15,7 +15,7 @@ import { openPersonKeyDatabase, type Orm } from '../database/orm.js';
 import { createPersonVault, type PersonVault } from '../identity/person-vault.js';
 import { createMailTransport, type Mail, type MailTransport } from './mail-transport.js';
 import { createNoticeSender, type NoticeSender } from './send-notices.js';
-import { openPool } from './sql.js';
+import { openPool } from '../database/sql.js';
 
 let database: TestDatabase;
 let fixture: BillingFixture;

@@ -4,7 +4,7 @@ import { parseJson } from '@pingtoken/shared/wire';
 import type { PersonVault } from '../identity/person-vault.js';
 import { MAIL_TEMPLATE_NAMES, MAIL_TEMPLATES } from './mail-templates.js';
 import type { Mail, MailTransport } from './mail-transport.js';
-import type { Queryable } from './sql.js';
+import type { Queryable } from '../database/sql.js';
 
 export interface NoticeSenderOptions {
   readonly database: Queryable;

@@ -1,5 +1,5 @@
 import type { SpoolConfirmation } from '@pingtoken/shared/lease';
-import type { Queryable } from './sql.js';
+import type { Queryable } from '../database/sql.js';
 
 /** Channel on which the control plane's API learns what to confirm to a data plane; JSON of {@link SpoolConfirmedNotice}. */
 const SPOOL_CONFIRMED_CHANNEL = 'spool-confirmed';

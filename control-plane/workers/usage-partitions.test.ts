@@ -6,7 +6,7 @@ import { createBillingFixture, makeEvent, TestSpool } from '../../test/kit/billi
 import type { BillingFixture, Customer } from '../../test/kit/billing-fixture.js';
 import { createTestDatabase, type TestDatabase } from '../../test/kit/platform-database.js';
 import { createUsageIngest } from './ingest-usage.js';
-import { openPool } from './sql.js';
+import { openPool } from '../database/sql.js';
 import { createUsagePartitions } from './usage-partitions.js';
 
 let database: TestDatabase;

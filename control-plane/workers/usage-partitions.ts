@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Queryable } from './sql.js';
+import type { Queryable } from '../database/sql.js';
 
 /** How often it is looked whether a month is about to begin without its partition. */
 const INTERVAL_MS = 6 * 3600 * 1000;

@@ -1,6 +1,6 @@
 import { v7 as uuidv7 } from 'uuid';
 import type { SettledEvent } from './settle-event.js';
-import type { Queryable } from './sql.js';
+import type { Queryable } from '../database/sql.js';
 
 /**
  * The worker's writes, each one statement for a whole set: the rows travel as one JSON text. Whoever calls them holds a

@@ -1,6 +1,6 @@
 import type { QuarantinedRecord } from './quarantine.js';
 import type { SettledEvent } from './settle-event.js';
-import { isDataError, sqlState, type Queryable } from './sql.js';
+import { isDataError, sqlState, type Queryable } from '../database/sql.js';
 import { insertEvents, insertTransfers } from './usage-statements.js';
 
 export interface Written {

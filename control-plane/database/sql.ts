@@ -23,14 +23,14 @@ export interface OpenPoolOptions {
   readonly onError: (error: Error) => void;
 }
 
-/** Connections of the `worker` login: plain SQL, for what is written in sets and must be fast. */
+/** Connections for plain SQL: for what is read or written in sets and must be fast. */
 export function openPool({ url, size, onError }: OpenPoolOptions): pg.Pool {
   const pool = new pg.Pool({
     connectionString: url,
     max: size,
     statement_timeout: 30_000,
     connectionTimeoutMillis: 10_000,
-    application_name: 'pingtoken-worker',
+    application_name: 'pingtoken',
   });
   pool.on('error', onError);
   // A connection that is cut between two statements of a transaction tells nobody but its own listeners, and without one the
