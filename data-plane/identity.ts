@@ -7,7 +7,7 @@ import { parseJson } from '@pingtoken/shared/wire';
 const base64url = z.string().regex(/^[A-Za-z0-9_-]+$/);
 
 /** Contents of `identity.json`, which enrolment writes with mode 0600. */
-export const identitySchema = z.object({
+const identitySchema = z.object({
   id: z.uuid(),
   region: z.string().min(1),
   /** Ed25519, PKCS#8, base64url: signs the tokens of the config link. */
@@ -15,7 +15,6 @@ export const identitySchema = z.object({
   /** X25519, 32 bytes base64url each: opens the content keys of config documents. */
   sealing: z.object({ publicKey: base64url.length(43), privateKey: base64url.length(43) }),
 });
-export type IdentityFile = z.infer<typeof identitySchema>;
 
 /** Who this data plane is. */
 export interface Identity {
@@ -42,7 +41,7 @@ export function readIdentity(home: string): Identity {
 }
 
 /** @throws Error when the value is no identity file */
-export function parseIdentity(value: unknown): Identity {
+function parseIdentity(value: unknown): Identity {
   const file = identitySchema.parse(value);
   return {
     id: file.id,

@@ -33,7 +33,9 @@ export class SpoolReader {
 
   /** @returns durable events with contiguous seqs, as many as there are within the limits; not to be called twice at once */
   async read({ afterSeq, limit, maxBytes }: ReadEventsOptions): Promise<unknown[]> {
-    if (this.#segment === undefined || this.#nextSeq !== afterSeq + 1) this.#seek(afterSeq + 1);
+    // A segment whose ends have been read may be deleted with the rest of it unread: nothing but starts, copied onward.
+    const isGone = this.#segment === undefined || !this.store.segments.includes(this.#segment);
+    if (isGone || this.#nextSeq !== afterSeq + 1) this.#seek(afterSeq + 1);
     const batch: Batch = { events: [], bytes: 0, limit, maxBytes };
     while (!isFull(batch) && this.#nextSeq <= this.store.durableSeq) {
       const more = await this.#readPiece(batch);

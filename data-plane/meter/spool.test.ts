@@ -3,11 +3,13 @@ import { readdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { usageEventSchema } from '@pingtoken/shared/usage-event';
 import fc from 'fast-check';
+import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SpoolFixture, endOf, readEvents, startOf } from '../../test/kit/spool-fixture.js';
 import { SYSTEM_IO, type SpoolIo } from './segment-file.js';
 import { decodeRecord, encodeRecord, readLines } from './spool-record.js';
 import type { SpoolLimits, SpoolStore } from './spool-store.js';
+import { SpoolReader } from './spool-reader.js';
 import { SpoolReserve } from './spool-reserve.js';
 import { SpoolUnavailableError } from './spool.js';
 
@@ -238,6 +240,25 @@ describe('the spool', () => {
       await store.close();
       const recovered = await fixture.recoverOne();
       expect(await readEvents(recovered)).toMatchObject([{ eventId: lasting.eventId, kind: 'interrupted', seq: 31 }]);
+    });
+
+    it('are read on from, when the one that was being read has gone', async () => {
+      const { spool, store } = fixture.create({ limits });
+      const reader = new SpoolReader(store, pino({ level: 'silent' }));
+      const seen: unknown[] = [];
+      for (let round = 0; round < 12; round += 1) {
+        const short = startOf();
+        spool.start(short);
+        spool.end(endOf(short));
+        await store.sync();
+        seen.push(...(await reader.read({ afterSeq: seen.length, limit: 100, maxBytes: 1e6 })));
+        // Behind the last end that was read, calls that last: their starts move on, and the segment goes.
+        for (let count = 0; count < 4; count += 1) spool.start(startOf());
+        store.confirm(seen.length);
+        await delay(30);
+      }
+      expect(seen).toMatchObject(Array.from({ length: 12 }, (_, index) => ({ seq: index + 1, kind: 'usage' })));
+      expect(store.segments[0]?.number).toBeGreaterThan(1);
     });
 
     it('are passed over by a confirmation of what was never written', () => {
