@@ -27,7 +27,8 @@ function rows(schema) {
 }
 
 const tables = PROCESSES.map(
-  ([title, schema]) => `### ${title}\n\n| variable | default | what it does |\n|---|---|---|\n${rows(schema).join('\n')}\n`,
+  ([title, schema]) =>
+    `### ${title}\n\n| variable | default | what it does |\n|---|---|---|\n${rows(schema).join('\n')}\n`,
 ).join('\n');
 
 const path = new URL('../README.md', import.meta.url).pathname;

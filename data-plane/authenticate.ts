@@ -37,7 +37,7 @@ export function authenticate(received: Received, snapshot: Snapshot, nowMs: numb
 }
 
 /** Neither revoked nor expired. */
-export function isUsable({ apiKey }: Account, nowMs: number): boolean {
+function isUsable({ apiKey }: Account, nowMs: number): boolean {
   return apiKey.status === 'active' && (apiKey.expiresAt === null || nowMs < apiKey.expiresAt);
 }
 

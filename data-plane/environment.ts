@@ -25,6 +25,13 @@ export const dataPlaneEnvironment = z.object({
     .string()
     .min(1)
     .describe('Folder of identity, last good configuration and spool; one living process owns it.'),
+  DATA_PLANE_REGION: z
+    .string()
+    .trim()
+    .min(1)
+    .max(60)
+    .default('local')
+    .describe('Where it stands; goes into the identity that it makes at its first start.'),
   QUEUE_URL: z
     .url({ protocol: /^(rediss?|postgres|postgresql)$/ })
     .describe('Queue that takes the usage: `redis://…` or `postgres://…`.'),

@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
-import { readSigningKey } from '@pingtoken/shared/crypto';
+import { createSealingPair, createSigningPair, readSigningKey } from '@pingtoken/shared/crypto';
 import { parseJson } from '@pingtoken/shared/wire';
 
 const base64url = z.string().regex(/^[A-Za-z0-9_-]+$/);
@@ -22,6 +23,40 @@ export interface Identity {
   readonly region: string;
   readonly signingKey: ReturnType<typeof readSigningKey>;
   readonly sealing: { readonly publicKey: Uint8Array; readonly privateKey: Uint8Array };
+}
+
+/** What the operator enrols, with `enrolDataPlane`: public all of it. */
+export interface Enrolment {
+  readonly id: string;
+  readonly region: string;
+  /** Ed25519, SPKI, base64url. */
+  readonly verifyKey: string;
+  /** X25519, base64url. */
+  readonly sealingKey: string;
+}
+
+/**
+ * Makes an identity where there is none: the private keys begin in this folder and never leave it. The file appears whole or
+ * not at all, and never replaces another.
+ * @returns what is to be enrolled before the control plane gives it anything; null where an identity stood already
+ */
+export function makeIdentityIfMissing(home: string, region: string): Enrolment | null {
+  const path = join(home, 'identity.json');
+  if (existsSync(path)) return null;
+  const signing = createSigningPair();
+  const sealing = createSealingPair();
+  const sealingKey = Buffer.from(sealing.publicKey).toString('base64url');
+  const privateKey = Buffer.from(sealing.privateKey).toString('base64url');
+  const file: IdentityFile = {
+    id: uuidv7(),
+    region,
+    signingKey: signing.privateKey,
+    sealing: { publicKey: sealingKey, privateKey },
+  };
+  writeFileSync(`${path}.new`, JSON.stringify(file), { mode: 0o600, flush: true });
+  linkSync(`${path}.new`, path);
+  rmSync(`${path}.new`);
+  return { id: file.id, region, verifyKey: signing.publicKey, sealingKey };
 }
 
 /**

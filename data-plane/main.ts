@@ -4,7 +4,7 @@ import { StateLock } from '@pingtoken/shared/state-lock';
 import type { ReadyMessage } from '@pingtoken/shared/wire';
 import { readDataPlaneEnvironment, type DataPlaneEnvironment } from './environment.js';
 import { createGateway } from './gateway.js';
-import { readIdentity } from './identity.js';
+import { makeIdentityIfMissing, readIdentity } from './identity.js';
 import { listen } from './listen.js';
 import { openState } from './state.js';
 
@@ -19,6 +19,9 @@ async function main(): Promise<void> {
   });
 
   const lock = await lockHome(environment);
+  const enrolment = makeIdentityIfMissing(environment.DATA_PLANE_HOME, environment.DATA_PLANE_REGION);
+  if (enrolment !== null)
+    logger.warn({ enrolment }, 'enrol this data plane (enrolDataPlane); until then it has no config');
   const state = openState({
     home: environment.DATA_PLANE_HOME,
     controlPlaneUrl: environment.CONTROL_PLANE_URL,

@@ -135,7 +135,7 @@ export const configObjectSchema = z.discriminatedUnion('kind', [
 export type ConfigObject = z.infer<typeof configObjectSchema>;
 export type ConfigObjectKind = ConfigObject['kind'];
 export type ConfigObjectOf<Kind extends ConfigObjectKind> = Extract<ConfigObject, { kind: Kind }>;
-export const CONFIG_OBJECT_KINDS: ReadonlySet<string> = new Set(
+const CONFIG_OBJECT_KINDS: ReadonlySet<string> = new Set(
   configObjectSchema.options.map((option) => option.shape.kind.value),
 );
 

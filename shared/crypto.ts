@@ -46,11 +46,7 @@ function takeNonce(): Buffer {
  * @param key 32 bytes; as a KeyObject where it is used often, for Node makes one of bytes anew each time, and slowly
  * @param context bound to the ciphertext, such as a row's id: a value moved to another row does not decrypt there
  */
-export function encrypt(
-  key: Uint8Array | crypto.KeyObject,
-  plaintext: string | Uint8Array,
-  context: string,
-): Buffer {
+export function encrypt(key: Uint8Array | crypto.KeyObject, plaintext: string | Uint8Array, context: string): Buffer {
   const nonce = takeNonce();
   const cipher = crypto.createCipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(context));
   const bytes = typeof plaintext === 'string' ? Buffer.from(plaintext) : plaintext;

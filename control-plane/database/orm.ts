@@ -16,7 +16,7 @@ import { Migration0001PersonKeys } from './person-key-migrations/migration-0001-
 export type Orm = Awaited<ReturnType<typeof open>>;
 
 /** Everything that lives in the platform's database. */
-export const ENTITIES = [
+const ENTITIES = [
   ...[Tenant, Person, Member, Session, EmailVerification, Invitation, PolicyVersion, Consent, ApiKey],
   ...[
     Provider,
