@@ -47,7 +47,7 @@ export function makeIdentityIfMissing(home: string, region: string): Enrolment |
   const sealing = createSealingPair();
   const sealingKey = Buffer.from(sealing.publicKey).toString('base64url');
   const privateKey = Buffer.from(sealing.privateKey).toString('base64url');
-  const file: IdentityFile = {
+  const file: z.input<typeof identitySchema> = {
     id: uuidv7(),
     region,
     signingKey: signing.privateKey,
