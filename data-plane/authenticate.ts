@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { hashApiKey } from '@pingtoken/shared/key-format';
 import { refuse, type Refusal } from './http-error.js';
 import type { Received } from './receive.js';
@@ -70,22 +69,16 @@ export const CALLER_LEFT = Symbol('caller left');
  * Reads the whole body, at most `maxBytes` of it: a declared length is judged before anything is read, an undeclared one
  * while it is.
  */
-export async function readBody(
+export function readBody(
   authenticated: Authenticated,
   maxBytes: number,
 ): Promise<WithBody | Refusal | typeof CALLER_LEFT> {
   const { request, response } = authenticated;
-  if (Number(request.headers['content-length'] ?? 0) > maxBytes) return refuse('body_too_large');
-  const body = await collect(request, response, maxBytes);
-  return Buffer.isBuffer(body) ? { ...authenticated, body } : body;
-}
-
-function collect(
-  request: IncomingMessage,
-  response: ServerResponse,
-  maxBytes: number,
-): Promise<Buffer | Refusal | typeof CALLER_LEFT> {
   return new Promise((resolve) => {
+    if (Number(request.headers['content-length'] ?? 0) > maxBytes) {
+      resolve(refuse('body_too_large'));
+      return;
+    }
     const chunks: Buffer[] = [];
     let length = 0;
     request.on('data', (chunk: Buffer) => {
@@ -101,7 +94,8 @@ function collect(
     });
     request.on('end', () => {
       const [first] = chunks;
-      resolve(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks));
+      const body = chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
+      resolve({ ...authenticated, body });
     });
     request.on('close', () => {
       resolve(CALLER_LEFT);

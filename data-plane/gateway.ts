@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import { admitModel, admitPassthrough, type Admitted } from './admit/admit.js';
 import { answerModelQuestion } from './admit/list-models.js';
-import { authenticate, CALLER_LEFT, checkJsonHead, readBody, type Authenticated } from './authenticate.js';
+import { authenticate, CALLER_LEFT, checkJsonHead, readBody, type WithBody } from './authenticate.js';
 import { readOpenAiRequest } from './dialects/openai-request.js';
 import type { DataPlaneEnvironment } from './environment.js';
 import { createForwarder, type Forwarder } from './forward/forward.js';
@@ -101,8 +101,12 @@ function createStages({
     if (isRefusal(known)) return known;
     const { name } = known.endpoint;
     if (name === 'list-models' || name === 'show-model') return answerModelQuestion(known, Date.now());
-    const admitted = await admit(known, maxBodyBytes);
-    if (admitted === CALLER_LEFT) return undefined;
+    const headFault = name === 'passthrough' ? undefined : checkJsonHead(known);
+    if (headFault !== undefined) return headFault;
+    const whole = await readBody(known, maxBodyBytes);
+    if (whole === CALLER_LEFT) return undefined;
+    if (isRefusal(whole)) return whole;
+    const admitted = admit(whole, Date.now());
     if (isRefusal(admitted)) return admitted;
     const routed = route(admitted, seedOf(admitted.requestId));
     if (isRefusal(routed)) return routed;
@@ -113,17 +117,12 @@ function createStages({
   };
 }
 
-async function admit(known: Authenticated, maxBodyBytes: number): Promise<Admitted | Refusal | typeof CALLER_LEFT> {
-  const { endpoint } = known;
-  const operation = endpoint.name === 'chat-completions' || endpoint.name === 'embeddings' ? endpoint.name : undefined;
-  const headFault = operation === undefined ? undefined : checkJsonHead(known);
-  if (headFault !== undefined) return headFault;
-  const whole = await readBody(known, maxBodyBytes);
-  if (whole === CALLER_LEFT || isRefusal(whole)) return whole;
-  if (endpoint.name === 'passthrough') return admitPassthrough(whole, endpoint, Date.now());
-  if (operation === undefined) return refuse('unknown_path');
-  const request = readOpenAiRequest(whole.body);
-  return isRefusal(request) ? request : admitModel(whole, operation, request, Date.now());
+function admit(whole: WithBody, nowMs: number): Admitted | Refusal {
+  const { endpoint, body } = whole;
+  if (endpoint.name === 'passthrough') return admitPassthrough(whole, endpoint, nowMs);
+  if (endpoint.name !== 'chat-completions' && endpoint.name !== 'embeddings') return refuse('unknown_path');
+  const request = readOpenAiRequest(body);
+  return isRefusal(request) ? request : admitModel(whole, endpoint.name, request, nowMs);
 }
 
 /** Runs the stages and answers what they refuse; a fault in them ends this call and no other. */

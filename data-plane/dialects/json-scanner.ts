@@ -85,9 +85,22 @@ function wantedKey(
 ): string | undefined {
   // Even with each of its characters escaped, no wanted key is longer.
   if (end - start > MAX_RAW_KEY_BYTES) return undefined;
-  const escape = bytes.subarray(start, end).indexOf(BACKSLASH);
-  const key = escape === -1 ? bytes.toString('latin1', start + 1, end - 1) : decodeKey(bytes.subarray(start, end));
+  for (const key of wanted) if (isPlainKey(bytes, start + 1, end - 1, key)) return key;
+  if (!hasEscape(bytes, start, end)) return undefined;
+  const key = decodeKey(bytes.subarray(start, end));
   return wanted.has(key) ? key : undefined;
+}
+
+/** Byte by byte: a string made for each key of each request would cost more than the rest of the scan. */
+function isPlainKey(bytes: Buffer, start: number, end: number, key: string): boolean {
+  if (end - start !== key.length) return false;
+  for (let at = 0; at < key.length; at += 1) if (bytes[start + at] !== key.charCodeAt(at)) return false;
+  return true;
+}
+
+function hasEscape(bytes: Buffer, start: number, end: number): boolean {
+  for (let at = start; at < end; at += 1) if (bytes[at] === BACKSLASH) return true;
+  return false;
 }
 
 function skipSpace(bytes: Buffer, from: number): number {

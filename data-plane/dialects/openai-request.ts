@@ -1,5 +1,4 @@
 import { isUtf8 } from 'node:buffer';
-import { z } from 'zod';
 import { parseJson } from '@pingtoken/shared/wire';
 import { refuse, type Refusal } from '../http-error.js';
 import { scanObject, spliceBytes, type ObjectScan, type Range, type Splice } from './json-scanner.js';
@@ -30,6 +29,7 @@ type StreamOptionsPlace =
   | { readonly kind: 'null'; readonly range: Range }
   | {
       readonly kind: 'object';
+      readonly asksForUsage: boolean;
       readonly bodyStart: number;
       readonly isEmpty: boolean;
       readonly includeUsage: Range | undefined;
@@ -37,6 +37,7 @@ type StreamOptionsPlace =
 
 /** Fields that decide what is called and what is metered. */
 const METERED_KEYS: ReadonlySet<string> = new Set(['model', 'stream', 'stream_options']);
+const METERED_LENGTHS: ReadonlySet<number> = new Set([...METERED_KEYS].map((key) => key.length));
 const USAGE_KEYS: ReadonlySet<string> = new Set(['include_usage']);
 const MAX_MODEL_CHARACTERS = 256;
 
@@ -76,7 +77,7 @@ function decodeKey(rawKey: Buffer): string {
 function checkKeys(keys: readonly string[], memberCount: number): Refusal | undefined {
   if (keys.length !== memberCount) return refuse('duplicate_field');
   for (const key of keys) {
-    if (METERED_KEYS.has(key)) continue;
+    if (METERED_KEYS.has(key) || !METERED_LENGTHS.has(key.length)) continue;
     const folded = key.toUpperCase().toLowerCase();
     if (METERED_KEYS.has(folded))
       return refuse('duplicate_field', folded, `Spell the field "${folded}" in lower case.`);
@@ -84,43 +85,49 @@ function checkKeys(keys: readonly string[], memberCount: number): Refusal | unde
   return undefined;
 }
 
-const fieldsSchema = z.object({
-  model: z.string().min(1).max(MAX_MODEL_CHARACTERS),
-  stream: z.boolean().nullish(),
-  stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
-});
-
+/** By hand, for this is on the way of every call, and all but these three fields is the provider's to judge. */
 function readFields(
   bytes: Buffer,
   fields: Readonly<Record<string, unknown>>,
   scan: ObjectScan,
 ): OpenAiRequest | Refusal {
-  const parsed = fieldsSchema.safeParse(fields);
-  const model = scan.values.get('model');
-  if (!parsed.success || model === undefined) {
-    // A value that only the provider would read as true, "true" or 1 say, must not give an unmetered stream.
-    const field = String(parsed.error?.issues[0]?.path[0] ?? 'model');
-    return refuse('invalid_request', field, `The field "${field}" is missing or not valid.`);
+  const { model, stream, stream_options: streamOptions } = fields;
+  const modelRange = scan.values.get('model');
+  if (typeof model !== 'string' || model === '' || model.length > MAX_MODEL_CHARACTERS || modelRange === undefined) {
+    return invalidField('model');
   }
-  const streamOptions = locateStreamOptions(bytes, parsed.data.stream_options, scan.values.get('stream_options'));
-  if ('refused' in streamOptions) return streamOptions;
+  // A value that only the provider would read as true, "true" or 1 say, must not give an unmetered stream.
+  if (!isFlag(stream)) return invalidField('stream');
+  const place = locateStreamOptions(bytes, streamOptions, scan.values.get('stream_options'));
+  if ('refused' in place) return place;
   return {
     bytes,
-    model: parsed.data.model,
-    streamed: parsed.data.stream === true,
-    asksForUsage: parsed.data.stream_options?.include_usage === true,
-    places: { bodyStart: scan.bodyStart, model, streamOptions },
+    model,
+    streamed: stream === true,
+    asksForUsage: place.kind === 'object' && place.asksForUsage,
+    places: { bodyStart: scan.bodyStart, model: modelRange, streamOptions: place },
   };
+}
+
+function isFlag(value: unknown): value is boolean | null | undefined {
+  return value === undefined || value === null || typeof value === 'boolean';
+}
+
+function invalidField(field: string): Refusal {
+  return refuse('invalid_request', field, `The field "${field}" is missing or not valid.`);
 }
 
 function locateStreamOptions(bytes: Buffer, value: unknown, range: Range | undefined): StreamOptionsPlace | Refusal {
   if (range === undefined) return { kind: 'absent' };
   if (value === null || value === undefined) return { kind: 'null', range };
   const scan = scanObject(bytes, USAGE_KEYS, decodeKey, range.start);
-  if (scan === undefined) return refuse('invalid_request', 'stream_options');
+  if (scan === undefined || typeof value !== 'object') return invalidField('stream_options');
+  const asked = 'include_usage' in value ? value.include_usage : undefined;
+  if (!isFlag(asked)) return invalidField('stream_options');
   if (scan.count !== Object.keys(value).length) return refuse('duplicate_field', 'stream_options');
   return {
     kind: 'object',
+    asksForUsage: asked === true,
     bodyStart: scan.bodyStart,
     isEmpty: scan.count === 0,
     includeUsage: scan.values.get('include_usage'),

@@ -44,6 +44,10 @@ export class Relay {
   #status: number | null = null;
   #answerStatus = 0;
   #answerHead: IncomingHttpHeaders = {};
+  /** An answer of one piece goes out in one write, when it is whole. */
+  #piece: Buffer | undefined;
+  /** Bytes that the answer is to have, where it says so. */
+  #length: number | undefined;
   #errorBody: Buffer[] | undefined;
   #errorBytes = 0;
   #stream: StreamUsage | undefined;
@@ -93,6 +97,10 @@ export class Relay {
       return;
     }
     this.#body?.push(chunk);
+    if (chunk.length === this.#length) {
+      this.#piece = chunk;
+      return;
+    }
     const bytes = this.#stream === undefined ? chunk : this.#stream.push(chunk);
     if (bytes.length > 0 && !this.call.routed.response.write(bytes)) this.#waitForCaller();
   }
@@ -109,7 +117,7 @@ export class Relay {
     if (rest !== undefined && rest.length > 0) response.write(rest);
     // Settled before the last byte goes out: who has the whole answer finds it in the books.
     this.#finish(this.#stream?.sawError === true ? 'provider-failed' : 'completed', this.#status);
-    response.end();
+    response.end(this.#piece);
   }
 
   /**
@@ -148,8 +156,8 @@ export class Relay {
       requestId,
       ...answerHeaders(headers, task.kind === 'openai' ? 'metered' : 'passthrough'),
     ];
-    const length = isStream ? undefined : contentLength(headers);
-    if (length !== undefined) out.push('content-length', String(length));
+    this.#length = isStream ? undefined : contentLength(headers);
+    if (this.#length !== undefined) out.push('content-length', String(this.#length));
     response.writeHead(status, out);
     this.#status = status;
     if (task.kind === 'passthrough') this.call.usageReported({ request: 1 });

@@ -46,14 +46,15 @@ describe('the usage of a body', () => {
     const vectors = `{"data":[${'0.12345678,'.repeat(2_800_000)}0],"usage":{"prompt_tokens":9}}`;
     const bytes = Buffer.from(vectors);
     const reader = new BodyUsage();
-    let slowestMs = 0;
+    const takenMs: number[] = [];
     for (let at = 0; at < bytes.length; at += 65_536) {
       const started = performance.now();
       reader.push(bytes.subarray(at, at + 65_536));
-      slowestMs = Math.max(slowestMs, performance.now() - started);
+      takenMs.push(performance.now() - started);
     }
     expect(reader.result()).toEqual({ prompt_tokens: 9 });
-    expect(slowestMs).toBeLessThan(50);
+    // The median, for a busy machine may halt any one of them.
+    expect(takenMs.sort((one, other) => one - other)[takenMs.length >> 1]).toBeLessThan(5);
   });
 
   it('is not kept where it is monstrous', () => {

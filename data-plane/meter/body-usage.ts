@@ -1,4 +1,5 @@
 import { parseJson } from '@pingtoken/shared/wire';
+import { scanObject } from '../dialects/json-scanner.js';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -10,6 +11,7 @@ const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 
 const USAGE_KEY = Buffer.from('usage');
+const WANTED: ReadonlySet<string> = new Set(['usage']);
 const MAX_USAGE_BYTES = 64 * 1024;
 
 /**
@@ -31,23 +33,34 @@ export class BodyUsage {
   #captured: Buffer[] = [];
   #capturedBytes = 0;
   #value: Buffer | undefined;
+  /** The first piece, as long as it is the only one: most answers are one piece, and one piece is read quicker whole. */
+  #only: Buffer | undefined;
+  #pieces = 0;
 
   push(chunk: Buffer): void {
+    this.#pieces += 1;
+    if (this.#pieces === 1) {
+      this.#only = chunk;
+      return;
+    }
+    if (this.#only !== undefined) this.#scan(this.#only);
+    this.#only = undefined;
+    this.#scan(chunk);
+  }
+
+  #scan(chunk: Buffer): void {
     let captureStart = 0;
-    for (let at = 0; at < chunk.length; at += 1) {
-      const byte = chunk[at] ?? 0;
-      if (this.#inString) {
-        this.#readInString(byte);
-        continue;
-      }
-      switch (byte) {
+    let at = this.#inString ? this.#readString(chunk, 0) : 0;
+    for (; at < chunk.length; at += 1) {
+      switch (chunk[at] ?? 0) {
         case QUOTE:
           this.#inString = true;
           this.#matched = this.#expectsKey && this.#depth === 1 ? 0 : -1;
+          at = this.#readString(chunk, at + 1) - 1;
           break;
         case OPEN_BRACE:
         case OPEN_BRACKET:
-          this.#open(byte);
+          this.#open(chunk[at] === OPEN_BRACE);
           break;
         case CLOSE_BRACE:
         case CLOSE_BRACKET:
@@ -75,6 +88,8 @@ export class BodyUsage {
 
   /** @returns the value of the last top-level `usage`, or undefined where there was none that could be read */
   result(): unknown {
+    if (this.#only !== undefined) this.#readWhole(this.#only);
+    this.#only = undefined;
     if (this.#value === undefined) return undefined;
     try {
       return parseJson(this.#value.toString());
@@ -83,24 +98,46 @@ export class BodyUsage {
     }
   }
 
-  #readInString(byte: number): void {
-    if (this.#escaped) {
-      this.#escaped = false;
-      this.#matched = -1;
-    } else if (byte === BACKSLASH) {
-      this.#escaped = true;
-    } else if (byte === QUOTE) {
-      this.#inString = false;
-      if (this.#depth === 1 && this.#expectsKey) this.#keyIsUsage = this.#matched === USAGE_KEY.length;
-    } else if (this.#matched >= 0) {
-      this.#matched = byte === USAGE_KEY[this.#matched] ? this.#matched + 1 : -1;
-    }
+  #readWhole(body: Buffer): void {
+    const scan = scanObject(body, WANTED, decodeKey);
+    const range = scan?.values.get('usage');
+    if (range !== undefined) this.#value = body.subarray(range.start, range.end);
+    else if (scan === undefined) this.#scan(body);
   }
 
-  #open(byte: number): void {
+  /**
+   * Goes on inside a string. Most of an answer is strings, so this loop touches as little as it can.
+   * @returns offset behind the closing quote, or the chunk's length where the string goes on in the next
+   */
+  #readString(chunk: Buffer, from: number): number {
+    let escaped = this.#escaped;
+    let matched = this.#matched;
+    for (let at = from; at < chunk.length; at += 1) {
+      const byte = chunk[at];
+      if (escaped) {
+        escaped = false;
+        matched = -1;
+      } else if (byte === QUOTE) {
+        this.#endString(matched);
+        return at + 1;
+      } else if (byte === BACKSLASH) escaped = true;
+      else if (matched >= 0) matched = byte === USAGE_KEY[matched] ? matched + 1 : -1;
+    }
+    this.#escaped = escaped;
+    this.#matched = matched;
+    return chunk.length;
+  }
+
+  #endString(matched: number): void {
+    this.#inString = false;
+    this.#escaped = false;
+    if (this.#depth === 1 && this.#expectsKey) this.#keyIsUsage = matched === USAGE_KEY.length;
+  }
+
+  #open(isObject: boolean): void {
     if (this.#depth === 0) {
-      this.#rootIsObject = byte === OPEN_BRACE;
-      this.#expectsKey = this.#rootIsObject;
+      this.#rootIsObject = isObject;
+      this.#expectsKey = isObject;
     }
     this.#depth += 1;
   }
@@ -117,4 +154,9 @@ export class BodyUsage {
     this.#capturedBytes = 0;
     this.#captures = false;
   }
+}
+
+/** Providers do not spell their keys with escapes. */
+function decodeKey(): string {
+  return '';
 }
