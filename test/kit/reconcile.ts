@@ -50,21 +50,26 @@ export async function awaitSettled(
   { database, books, home }: Pick<ReconcileOptions, 'database' | 'books'> & { readonly home: string },
   timeoutMs: number,
 ): Promise<void> {
+  let left = '';
   const isSettled = async (): Promise<boolean> => {
-    if (!(await spoolsAreDrained(home))) return false;
     const { requests, inFlight } = await books.served();
     const known = await database.rows<{ id: string }>('select id from usage_event').catch(() => []);
     const ids = new Set(known.map(({ id }) => id));
-    return inFlight === 0 && requests.every(({ requestId }) => ids.has(requestId));
+    const missing = requests.filter(({ requestId }) => !ids.has(requestId)).map(({ requestId }) => requestId);
+    const spools = await countForeignSpools(home);
+    left = `${inFlight} under way, ${spools} spools of dead processes, ${missing.length} not booked: ${missing.slice(0, 5).join(' ')}`;
+    return inFlight === 0 && spools === 0 && missing.length === 0;
   };
-  await waitFor(isSettled, { timeoutMs, intervalMs: 250, what: 'all that was served in the ledger' });
+  await waitFor(isSettled, { timeoutMs, intervalMs: 250, what: 'the ledger' }).catch((error: unknown) => {
+    throw new Error(`not settled: ${left}`, { cause: error });
+  });
 }
 
 /** A spool that its process left behind is removed once the ledger has confirmed all of it. */
-async function spoolsAreDrained(home: string): Promise<boolean> {
+async function countForeignSpools(home: string): Promise<number> {
   const folders = (await readdir(home)).filter((name) => name.startsWith('data-plane-'));
   const spools = await Promise.all(folders.map((name) => readdir(join(home, name, 'spool'))));
-  return spools.every((names) => names.length <= 1);
+  return spools.reduce((sum, names) => sum + Math.max(0, names.length - 1), 0);
 }
 
 /** Compares what callers saw, what the provider served, the usage events and the ledger. */
