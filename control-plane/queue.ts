@@ -39,8 +39,8 @@ export interface QueueWorker {
  * All workers of a queue must agree on how long a silent one is waited for: a job whose worker was killed is given to another
  * after at most the sum of both.
  */
-const LOCK_DURATION_MS = 15_000;
-const STALLED_INTERVAL_MS = 5_000;
+const LOCK_DURATION_MS = 5_000;
+const STALLED_INTERVAL_MS = 2_000;
 /** Deaths of its workers that a job outlives; the spool delivers it again in any case. */
 const MAX_STALLED_COUNT = 10;
 

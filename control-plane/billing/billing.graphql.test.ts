@@ -73,8 +73,8 @@ describe('a wallet', () => {
 
   test('is credited by nobody else', async () => {
     for (const [token, code] of [
-      [tenant.token, 'permission_denied'],
-      [undefined, 'unauthenticated'],
+      [tenant.token, 'PERMISSION_DENIED'],
+      [undefined, 'UNAUTHENTICATED'],
     ] as const) {
       const { errors } = await ask(CREDIT, credit(), token);
       expect(errors?.map(({ extensions }) => extensions.code)).toEqual([code]);
@@ -172,7 +172,7 @@ describe('usage', () => {
   test('refuses a forged cursor and too large a page', async () => {
     for (const variables of [{ after: 'AAAA' }, { first: 101 }]) {
       const { errors } = await ask(PAGE, variables, tenant.token);
-      expect(errors?.map(({ extensions }) => extensions.code)).toEqual(['invalid_request']);
+      expect(errors?.map(({ extensions }) => extensions.code)).toEqual(['INVALID_REQUEST']);
     }
   });
 });
@@ -214,7 +214,7 @@ describe('rate cards', () => {
     for (const query of ['{ rateCards { name } }', CREATE_CARD]) {
       const input = { ...version, name: uuidv7(), purpose: 'PRICE' };
       const { errors } = await ask(query, { input }, tenant.token);
-      expect(errors?.map(({ extensions }) => extensions.code)).toEqual(['permission_denied']);
+      expect(errors?.map(({ extensions }) => extensions.code)).toEqual(['PERMISSION_DENIED']);
     }
   });
 });

@@ -5,6 +5,7 @@ import type { CallerClient } from '@pingtoken/shared/usage-event';
 import { Refusal } from '../database/refusal.js';
 import type { Viewer } from '../identity/permissions.js';
 import type { Services } from '../services.js';
+import { errorExtensions } from './errors.js';
 import type { Loaders } from './loaders.js';
 
 /** What every resolver is given. */
@@ -19,7 +20,7 @@ export interface Context {
 
 /** A fault of the request as a whole; `extensions.code` is a code of the error table, as in `userErrors`. */
 export function graphqlError(code: ErrorCode, message: string = ERROR_CODES[code].message): GraphQLError {
-  return new GraphQLError(message, { extensions: { code, retryable: ERROR_CODES[code].retryable } });
+  return new GraphQLError(message, { extensions: { ...errorExtensions(code) } });
 }
 
 /** Injects who signed in. Its operation has a policy other than `public`, else there may be nobody. */

@@ -14,6 +14,11 @@ const REQUEST_FAULTS = new Set([
   'PERSISTED_QUERY_NOT_SUPPORTED',
 ]);
 
+/** What a client decides by: the code as the schema's enum spells it, and whether the same request may succeed later. */
+export function errorExtensions(code: ErrorCode): { readonly code: string; readonly retryable: boolean } {
+  return { code: code.toUpperCase(), retryable: ERROR_CODES[code].retryable };
+}
+
 /**
  * The control plane's one mapper of errors. What we threw on purpose passes; a fault of the request keeps its message; anything
  * else is logged and told as `internal_error`, for its message may hold what is nobody's business.
@@ -22,15 +27,17 @@ export function createErrorFormatter(logger: Logger) {
   return (formatted: GraphQLFormattedError, error: unknown): GraphQLFormattedError => {
     const { message, path, locations } = formatted;
     const place = { ...(path && { path }), ...(locations && { locations }) };
-    const code = formatted.extensions?.['code'];
-    if (typeof code === 'string' && code in ERROR_CODES) {
-      return { message, ...place, extensions: { code, retryable: ERROR_CODES[code as ErrorCode].retryable } };
+    const given = formatted.extensions?.['code'];
+    const code = typeof given === 'string' ? given : '';
+    if (code.toLowerCase() in ERROR_CODES) {
+      return { message, ...place, extensions: { ...errorExtensions(code.toLowerCase() as ErrorCode) } };
     }
     const original = unwrapResolverError(error);
-    const isRequestFault = typeof code === 'string' && REQUEST_FAULTS.has(code) && original instanceof GraphQLError;
-    if (isRequestFault) return { message, ...place, extensions: { code: 'invalid_request', retryable: false } };
+    if (REQUEST_FAULTS.has(code) && original instanceof GraphQLError) {
+      return { message, ...place, extensions: { ...errorExtensions('invalid_request') } };
+    }
     logger.error({ error: original, path }, 'a resolver failed');
-    const { message: text, retryable } = ERROR_CODES.internal_error;
-    return { message: text, ...place, extensions: { code: 'internal_error', retryable } };
+    const extensions = { ...errorExtensions('internal_error') };
+    return { message: ERROR_CODES.internal_error.message, ...place, extensions };
   };
 }

@@ -69,9 +69,9 @@ describe('the check', () => {
     const mutation = `mutation { creditWallet(input: { tenantId: "nonsense", amount: "1", currency: "USD",
       idempotencyKey: "k", reason: "r" }) { userErrors { code } } }`;
     const anonymous = await controlPlane.graphql(mutation);
-    expect(anonymous.errors?.[0]?.extensions.code).toBe('unauthenticated');
+    expect(anonymous.errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
     const tenant = await controlPlane.graphql(mutation, {}, token);
-    expect(tenant.errors?.[0]?.extensions.code).toBe('permission_denied');
+    expect(tenant.errors?.[0]?.extensions.code).toBe('PERMISSION_DENIED');
   });
 
   it.each([
@@ -98,6 +98,6 @@ describe('the check', () => {
   it('an unknown path is a 404 as JSON', async () => {
     const response = await fetch(`${controlPlane.url}/nothing`);
     expect(response.status).toBe(404);
-    expect(await response.json()).toMatchObject({ errors: [{ extensions: { code: 'unknown_path' } }] });
+    expect(await response.json()).toMatchObject({ errors: [{ extensions: { code: 'UNKNOWN_PATH' } }] });
   });
 });

@@ -9,7 +9,7 @@ import { ERROR_CODES, type ErrorCode } from '@pingtoken/shared/error-code';
 import type { CallerClient } from '@pingtoken/shared/usage-event';
 import type { Services } from '../services.js';
 import type { Context } from './context.js';
-import { createErrorFormatter } from './errors.js';
+import { createErrorFormatter, errorExtensions } from './errors.js';
 import { createLoaders } from './loaders.js';
 import { buildApiSchema } from './schema.js';
 
@@ -86,11 +86,9 @@ function readClient(request: Request): CallerClient {
   return { ip: request.ip ?? '', device: header('sec-ch-ua-platform'), browser: header('user-agent') };
 }
 
-function errorBody(code: ErrorCode): {
-  errors: { message: string; extensions: { code: ErrorCode; retryable: boolean } }[];
-} {
-  const { message, retryable } = ERROR_CODES[code];
-  return { errors: [{ message, extensions: { code, retryable } }] };
+/** As GraphQL's own answers, for requests that never got there. */
+function errorBody(code: ErrorCode): object {
+  return { errors: [{ message: ERROR_CODES[code].message, extensions: errorExtensions(code) }] };
 }
 
 /** Faults before GraphQL: a body that is no JSON, or too large. Express' own answer would show a stack. */

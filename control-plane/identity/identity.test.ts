@@ -200,14 +200,14 @@ describe('a session', () => {
     });
     await controlPlane.graphql('mutation { signOut { done } }', {}, session?.token);
     const after = await controlPlane.graphql(ME, {}, session?.token);
-    expect(after.errors?.[0]?.extensions.code).toBe('unauthenticated');
+    expect(after.errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
   });
 
   it.each(['', 'nonsense', 'pts.AAAAAAAAAAAAAAAAAAAAAA.', `pts.${'A'.repeat(22)}.${'A'.repeat(43)}`])(
     'is not opened by the token %j',
     async (token) => {
       const { errors } = await controlPlane.graphql(ME, {}, token);
-      expect(errors?.[0]?.extensions.code).toBe('unauthenticated');
+      expect(errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
     },
   );
 

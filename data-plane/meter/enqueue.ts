@@ -19,7 +19,7 @@ export interface EnqueuerTiming {
   readonly reconnect: { readonly minMs: number; readonly maxMs: number };
 }
 
-const TIMING: EnqueuerTiming = { gatherMs: 40, confirmWithinMs: 15_000, reconnect: { minMs: 200, maxMs: 5_000 } };
+const TIMING: EnqueuerTiming = { gatherMs: 40, confirmWithinMs: 5_000, reconnect: { minMs: 200, maxMs: 5_000 } };
 
 const BATCH = { events: 500, bytes: 1024 * 1024 };
 /** Enqueued and not confirmed: what lies beyond stays in the files, so that a dead worker fills the disk and not the queue. */

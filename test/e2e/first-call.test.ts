@@ -223,7 +223,7 @@ describeOnEachQueue('from registration to the exact cost of a call', ({ name, re
     });
     await expect(platform.revokeKey(second, key.id)).rejects.toMatchObject({ codes: ['NOT_FOUND'] });
     await expect(platform.query('{ tenants { nodes { id } } }', token)).rejects.toMatchObject({
-      codes: ['permission_denied'],
+      codes: ['PERMISSION_DENIED'],
     });
     const credit = { tenantId: first.id, amount: '1', idempotencyKey: randomUUID(), reason: 'none' };
     const status = { tenantId: first.id, status: 'SUSPENDED' };
@@ -231,7 +231,7 @@ describeOnEachQueue('from registration to the exact cost of a call', ({ name, re
       () => platform.mutate('creditWallet', credit, 'transferId', { token }),
       () => platform.mutate('setTenantStatus', status, 'tenant { id }', { token }),
     ]) {
-      await expect(attempt()).rejects.toMatchObject({ codes: ['permission_denied'] });
+      await expect(attempt()).rejects.toMatchObject({ codes: ['PERMISSION_DENIED'] });
     }
     expect(await tryCall(client)).toBe(200);
   });
