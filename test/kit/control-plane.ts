@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
-import pg from 'pg';
 import { createSigningPair, createSymmetricKey, type SigningPair } from '@pingtoken/shared/crypto';
 import { createControlPlaneApp } from '../../control-plane/graphql/server.js';
+import { openPool } from '../../control-plane/database/sql.js';
 import { install } from '../../control-plane/installation.js';
 import { createConfigLink } from '../../control-plane/publishing/config-link.js';
 import { createConfigLog } from '../../control-plane/publishing/config-log.js';
@@ -58,7 +58,7 @@ export async function startControlPlane(
   const services = await openServices(settings, logger);
   const operator = await install(services, OPERATOR);
   const signing = createSigningPair();
-  const pool = new pg.Pool({ connectionString: database.urls.worker, max: 4 });
+  const pool = openPool({ url: database.urls.worker, size: 4, onError: () => undefined });
   const notifications = openNotifications({
     url: database.urls.worker,
     channels: ['config', 'spool-confirmed'],
