@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import type { ErrorCode } from '@pingtoken/shared/error-code';
 import { ERROR_CODES } from '@pingtoken/shared/error-code';
@@ -117,7 +117,7 @@ export class Relay {
     if (rest !== undefined && rest.length > 0) response.write(rest);
     // Settled before the last byte goes out: who has the whole answer finds it in the books.
     this.#finish(this.#stream?.sawError === true ? 'provider-failed' : 'completed', this.#status);
-    response.end(this.#piece);
+    endWith(response, this.#piece);
   }
 
   /**
@@ -240,4 +240,16 @@ const OUR_OWN_FAULTS: ReadonlySet<number> = new Set([401, 402, 403, 407]);
 
 function errorEvent(code: ErrorCode, breaksEvent: boolean): string {
   return `${breaksEvent ? '\n\n' : ''}data: ${JSON.stringify({ error: openAiError(refuse(code)) })}\n\n`;
+}
+
+/** Up to here Node writes a text from its stack; longer answers are better left as they came. */
+const MAX_TEXT_BYTES = 12 * 1024;
+
+/**
+ * A short answer goes out as a text of the same bytes: Node joins it to the head and makes one plain write of both, where a
+ * buffer makes it a gathering write, which costs several microseconds more.
+ */
+function endWith(response: ServerResponse, piece: Buffer | undefined): void {
+  if (piece === undefined || piece.length > MAX_TEXT_BYTES) response.end(piece);
+  else response.end(piece.toString('latin1'), 'latin1');
 }

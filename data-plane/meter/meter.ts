@@ -53,7 +53,7 @@ function startRecord(routed: Routed, clientSealers: ClientSealers, trusted: read
     attempts: [attemptRecord(routed.attempts[0], { status: null, usage: undefined })],
     priceCardVersionId: routed.priceCardVersionId,
     leaseIds: [],
-    client: clientSealers.seal(member.sealingKey, readCallerClient(request, trusted)),
+    client: clientSealers.seal(member.sealingKey, readCallerClient(request, trusted), request.socket),
   };
 }
 
