@@ -93,7 +93,8 @@ function ourProgram(
     name,
     command: process.execPath,
     args: [fileURLToPath(new URL(script, import.meta.url))],
-    environment: { ...inherited, ...own },
+    // What Node compiled at one start it need not compile at the next.
+    environment: { ...inherited, NODE_COMPILE_CACHE: home.path('compile-cache'), ...own },
     workingFolder: home.folder,
     speaksIpc: true,
     stopSignals: ['SIGTERM'],
