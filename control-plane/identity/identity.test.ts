@@ -130,6 +130,51 @@ describe('registration', () => {
   });
 });
 
+describe('registration that is not open', () => {
+  it('admits each invitation once, and nobody without one', async () => {
+    const invited = await startControlPlane({ REGISTRATION: 'invited' });
+    const attempt = async (overrides: Record<string, unknown>): Promise<unknown> => {
+      const { data } = await invited.graphql<Registered>(REGISTER, { input: input(overrides) });
+      return data.register.userErrors;
+    };
+    const operator = await invited.signInOperator();
+    const created = await invited.graphql<{ createInvitation: { code: string } }>(
+      'mutation { createInvitation { code userErrors { code } } }',
+      {},
+      operator,
+    );
+    const { code } = created.data.createInvitation;
+    const refused = [{ code: 'REGISTRATION_CLOSED' }];
+    expect(await attempt({})).toMatchObject(refused);
+    expect(await attempt({ invitationCode: 'invented' })).toMatchObject(refused);
+    // What is refused for another reason must not use the invitation up.
+    expect(await attempt({ invitationCode: code, consentToPolicyVersion: 'old' })).toMatchObject([
+      { code: 'CONSENT_REQUIRED' },
+    ]);
+    const both = await Promise.all([attempt({ invitationCode: code }), attempt({ invitationCode: code })]);
+    expect(both.filter((errors) => (errors as unknown[]).length === 0)).toHaveLength(1);
+    await invited.close();
+  });
+
+  it('admits nobody when it is closed', async () => {
+    const closed = await startControlPlane({ REGISTRATION: 'closed' });
+    const { data } = await closed.graphql<Registered>(REGISTER, { input: input() });
+    expect(data.register.userErrors).toMatchObject([{ code: 'REGISTRATION_CLOSED' }]);
+    await closed.close();
+  });
+
+  it('is limited for one address', async () => {
+    const flooded = await startControlPlane();
+    const codes: string[] = [];
+    for (let attempt = 0; attempt < 25; attempt += 1) {
+      const { data } = await flooded.graphql<Registered>(REGISTER, { input: input({ password: 'short' }) });
+      codes.push(data.register.userErrors[0]?.code ?? '');
+    }
+    expect(new Set(codes)).toEqual(new Set(['INVALID_REQUEST', 'RATE_LIMITED']));
+    await flooded.close();
+  });
+});
+
 describe('a key', () => {
   it('is made only after the e-mail address was verified, and its secret is stored nowhere', async () => {
     const { tenant, session } = await register();

@@ -21,6 +21,8 @@ export function openNotifications(options: {
   const { url, channels, logger } = options;
   const emitter = new EventEmitter().setMaxListeners(0);
   const stopped = new AbortController();
+  // Made at once: a stop that comes while a connection is being made must not be missed.
+  const stop = once(stopped.signal, 'abort');
 
   const listen = async (): Promise<void> => {
     const client = new pg.Client({ connectionString: url, keepAlive: true });
@@ -33,7 +35,7 @@ export function openNotifications(options: {
       await client.connect();
       for (const channel of channels) await client.query(`listen ${pg.escapeIdentifier(channel)}`);
       emitter.emit('reconnect');
-      await Promise.race([lost, once(stopped.signal, 'abort')]);
+      await Promise.race([lost, stop]);
     } finally {
       await client.end().catch(() => undefined);
     }

@@ -12,6 +12,8 @@ interface KnownProvider {
   readonly termsUrl: string;
   readonly privacyUrl: string;
   readonly catalogueId: CatalogueProvider;
+  /** Which of the catalogue's models are served at this address: it also lists those of the vendor's other services. */
+  readonly serves: RegExp;
 }
 
 const KNOWN: Readonly<Record<RealProvider, KnownProvider>> = {
@@ -21,6 +23,7 @@ const KNOWN: Readonly<Record<RealProvider, KnownProvider>> = {
     termsUrl: 'https://openai.com/policies/services-agreement/',
     privacyUrl: 'https://openai.com/policies/row-privacy-policy/',
     catalogueId: 'openai',
+    serves: /./,
   },
   anthropic: {
     name: 'Anthropic',
@@ -28,6 +31,7 @@ const KNOWN: Readonly<Record<RealProvider, KnownProvider>> = {
     termsUrl: 'https://www.anthropic.com/legal/commercial-terms',
     privacyUrl: 'https://www.anthropic.com/legal/privacy',
     catalogueId: 'anthropic',
+    serves: /^claude-/,
   },
   gemini: {
     name: 'Google Gemini',
@@ -35,6 +39,7 @@ const KNOWN: Readonly<Record<RealProvider, KnownProvider>> = {
     termsUrl: 'https://ai.google.dev/gemini-api/terms',
     privacyUrl: 'https://policies.google.com/privacy',
     catalogueId: 'google',
+    serves: /^(gemini|gemma)-/,
   },
   deepseek: {
     name: 'DeepSeek',
@@ -42,12 +47,13 @@ const KNOWN: Readonly<Record<RealProvider, KnownProvider>> = {
     termsUrl: 'https://cdn.deepseek.com/policies/en-US/deepseek-open-platform-terms-of-service.html',
     privacyUrl: 'https://cdn.deepseek.com/policies/en-US/deepseek-privacy-policy.html',
     catalogueId: 'deepseek',
+    serves: /^deepseek-/,
   },
 };
 
 /** What a provider is set up with; each part is looked for before it is made. */
 interface Seed {
-  readonly provider: Omit<KnownProvider, 'catalogueId'> & { readonly slug: string };
+  readonly provider: Omit<KnownProvider, 'catalogueId' | 'serves'> & { readonly slug: string };
   readonly secret: string;
   readonly models: readonly SeedModel[];
 }
@@ -91,9 +97,9 @@ export async function seedProvider(
   slug: RealProvider,
   secret: string,
 ): Promise<string> {
-  const { catalogueId, ...provider } = KNOWN[slug];
+  const { catalogueId, serves, ...provider } = KNOWN[slug];
   const models = readCatalogue(new Date())
-    .models.filter(({ providerId, rates }) => providerId === catalogueId && rates.input !== undefined)
+    .models.filter(({ providerId, modelId }) => providerId === catalogueId && serves.test(modelId))
     .map((model): SeedModel => ({
       name: model.modelId,
       operation: operationOf(model.modelId),
