@@ -1,7 +1,8 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
 import type { Attempt, UsageBatch, UsageEvent } from '@pingtoken/shared/usage-event';
 import type { RateCardVersion } from '@pingtoken/shared/rate-card';
+import { openPool } from '../../control-plane/database/sql.js';
 
 /** A tenant with one member and one API key: what an event must name to be charged. */
 export interface Customer {
@@ -24,7 +25,7 @@ export interface BillingFixture {
 }
 
 export function createBillingFixture(ownerUrl: string): BillingFixture {
-  const pool = new pg.Pool({ connectionString: ownerUrl, max: 2 });
+  const pool = openPool({ url: ownerUrl, size: 2, onError: () => undefined });
   const query = async <Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> =>
     (await pool.query<Row>(text, values)).rows;
   return {

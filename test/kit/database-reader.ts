@@ -1,4 +1,5 @@
-import pg from 'pg';
+import type pg from 'pg';
+import { openPool } from '../../control-plane/database/sql.js';
 
 /** Reads the platform's tables past every rule, with the `databaseUrl` of runtime.json. */
 export interface DatabaseReader {
@@ -9,9 +10,8 @@ export interface DatabaseReader {
 }
 
 export function openDatabaseReader(databaseUrl: string): DatabaseReader {
-  const pool = new pg.Pool({ connectionString: databaseUrl, max: 2, idleTimeoutMillis: 1_000 });
   // A test kills the server: a connection that is lost while nobody uses it is no fault.
-  pool.on('error', () => undefined);
+  const pool = openPool({ url: databaseUrl, size: 2, onError: () => undefined });
   const rows = async <Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> =>
     (await pool.query<Row>(text, values)).rows;
   return {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { inject } from 'vitest';
 import { migrate } from '../../control-plane/database/migrate.js';
@@ -23,6 +24,7 @@ export async function createTestDatabase(): Promise<TestDatabase> {
       adminUrl.pathname = '/postgres';
       const admin = new pg.Client({ connectionString: adminUrl.href });
       await admin.connect();
+      await waitForDisconnects(admin, name);
       for (const suffix of ['', '_person_keys', '_queue']) {
         await admin.query(`drop database if exists ${name}${suffix} with (force)`);
       }
@@ -33,4 +35,13 @@ export async function createTestDatabase(): Promise<TestDatabase> {
       await admin.end();
     },
   };
+}
+
+/** A pool that has ended may still be hanging up; a connection that is cut at that moment would fail the test. */
+async function waitForDisconnects(admin: pg.Client, name: string): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const { rowCount } = await admin.query(`select 1 from pg_stat_activity where datname like $1 || '%'`, [name]);
+    if (rowCount === 0) return;
+    await delay(20);
+  }
 }
