@@ -85,15 +85,3 @@ export const usageEventSchema = z.object({
   client: sealedClientSchema.nullable(),
 });
 export type UsageEvent = z.infer<typeof usageEventSchema>;
-
-/**
- * A BullMQ job: events of one spool with contiguous `seq`. The events stay unparsed here, so that one bad record is set
- * aside by the worker and does not take its batch with it.
- */
-export const usageBatchSchema = z.object({
-  dataPlaneId: z.uuid(),
-  spoolId: z.uuid(),
-  firstSeq: z.int().positive(),
-  events: z.array(z.unknown()).min(1).max(1000),
-});
-export type UsageBatch = z.infer<typeof usageBatchSchema>;

@@ -2,7 +2,7 @@
  * Names and paths that more than one process must agree on, and the one place where JSON text becomes a value.
  */
 
-/** BullMQ queue that carries {@link UsageBatch} jobs from data planes to workers. */
+/** BullMQ queue that carries {@link UsageJob} jobs from data planes to workers. */
 export const USAGE_QUEUE = 'usage-events';
 
 /** BullMQ prefix (Redis) or schema (PostgreSQL) that PingToken's queues live under. */

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
 import { priceOf, type RateCardVersion } from '@pingtoken/shared/rate-card';
-import type { UsageBatch } from '@pingtoken/shared/usage-event';
+import type { UsageBatch } from '@pingtoken/shared/usage-batch';
 import { createBillingFixture, makeAttempt, makeEvent, TestSpool } from '../../test/kit/billing-fixture.js';
 import type { BillingFixture, Customer } from '../../test/kit/billing-fixture.js';
 import { createTestDatabase, type TestDatabase } from '../../test/kit/platform-database.js';

@@ -1,4 +1,5 @@
-import type { UsageBatch, UsageEvent } from '@pingtoken/shared/usage-event';
+import type { UsageBatch } from '@pingtoken/shared/usage-batch';
+import type { UsageEvent } from '@pingtoken/shared/usage-event';
 import { createKeyOwners, type KeyOwners } from './key-owners.js';
 import { hasStorableText, quarantine, type QuarantinedRecord } from './quarantine.js';
 import { createRateCardVersions, type RateCardVersions } from './rate-card-versions.js';

@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
+import { packRecords, type UsageJob } from '@pingtoken/shared/usage-batch';
 import { EarlyJobError, HopelessJobError } from '../queue.js';
 import { SpoolGapError, type IngestResult } from './ingest-usage.js';
 import { BatchRefusedError } from './spool-row.js';
@@ -7,7 +8,8 @@ import { createUsageJobs } from './usage-jobs.js';
 
 const logger = pino({ level: 'silent' });
 const [spoolId, otherSpoolId, dataPlaneId] = [crypto.randomUUID(), crypto.randomUUID(), crypto.randomUUID()];
-const batch = (firstSeq: number, of = spoolId) => ({ dataPlaneId, spoolId: of, firstSeq, events: [{}] });
+const records = await packRecords([Buffer.from('{}')]);
+const job = (firstSeq: number, of = spoolId) => ({ dataPlaneId, spoolId: of, firstSeq, count: 1, records });
 const result = (confirmedSeq: number): IngestResult => ({ confirmedSeq, settled: [], duplicates: 0, quarantined: [] });
 
 test('batches of one spool go one after the other, a failed one included; other spools do not wait', async () => {
@@ -24,7 +26,7 @@ test('batches of one spool go one after the other, a failed one included; other 
       return result(firstSeq);
     },
   });
-  const done = await Promise.allSettled([process(batch(1)), process(batch(2)), process(batch(1, otherSpoolId))]);
+  const done = await Promise.allSettled([process(job(1)), process(job(2)), process(job(1, otherSpoolId))]);
   expect(done.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled']);
   expect(log).toEqual(['a1 begins', 'b1 begins', 'b1 ends', 'a1 ends', 'a2 begins', 'a2 ends']);
 });
@@ -34,7 +36,15 @@ test.each<[Error, typeof EarlyJobError | typeof HopelessJobError]>([
   [new BatchRefusedError('the data plane is not enrolled'), HopelessJobError],
 ])('%s decides whether the job is tried again', async (error, expected) => {
   const process = createUsageJobs({ logger, onIngested: () => undefined, ingest: () => Promise.reject(error) });
-  await expect(process(batch(9))).rejects.toBeInstanceOf(expected);
+  await expect(process(job(9))).rejects.toBeInstanceOf(expected);
+});
+
+test.each<[Partial<UsageJob>, string]>([
+  [{ count: 2 }, 'another count than announced'],
+  [{ records: Buffer.from('no brotli').toString('base64') }, 'bytes that cannot be unpacked'],
+])('a job with %s (%s) is hopeless, for it will be the same the next time', async (change) => {
+  const process = createUsageJobs({ logger, onIngested: () => undefined, ingest: () => Promise.resolve(result(1)) });
+  await expect(process({ ...job(1), ...change })).rejects.toBeInstanceOf(HopelessJobError);
 });
 
 test.each([
@@ -42,9 +52,10 @@ test.each([
   'x',
   [],
   {},
-  { ...batch(1), firstSeq: 0 },
-  { ...batch(1), events: [] },
-  { ...batch(1), spoolId: '1' },
+  { ...job(1), firstSeq: 0 },
+  { ...job(1), count: 0 },
+  { ...job(1), records: '' },
+  { ...job(1), spoolId: '1' },
 ])('a job that is no batch (%j) is hopeless', async (data) => {
   const process = createUsageJobs({ logger, onIngested: () => undefined, ingest: () => Promise.resolve(result(1)) });
   await expect(process(data)).rejects.toBeInstanceOf(HopelessJobError);

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { usageBatchSchema, type UsageBatch } from '@pingtoken/shared/usage-event';
+import { openUsageJob, UnreadableBatchError, usageJobSchema, type UsageJob } from '@pingtoken/shared/usage-batch';
 import { EarlyJobError, HopelessJobError } from '../queue.js';
 import { SpoolGapError, type IngestResult, type IngestUsage } from './ingest-usage.js';
 import { BatchRefusedError } from './spool-row.js';
@@ -18,10 +18,11 @@ export interface UsageJobsOptions {
 export function createUsageJobs({ ingest, logger, onIngested }: UsageJobsOptions): (data: unknown) => Promise<void> {
   const lastOfSpool = new Map<string, Promise<void>>();
 
-  const settle = async (batch: UsageBatch): Promise<void> => {
-    const place = { spoolId: batch.spoolId, firstSeq: batch.firstSeq, count: batch.events.length };
+  const settle = async (job: UsageJob): Promise<void> => {
+    const { spoolId, firstSeq, count } = job;
+    const place = { spoolId, firstSeq, count };
     try {
-      const result = await ingest(batch);
+      const result = await ingest(await openUsageJob(job));
       for (const { seq, reason } of result.quarantined)
         logger.warn({ ...place, seq, reason }, 'a usage record was set aside');
       if (result.duplicates > 0) logger.info({ ...place, duplicates: result.duplicates }, 'usage was known already');
@@ -29,22 +30,23 @@ export function createUsageJobs({ ingest, logger, onIngested }: UsageJobsOptions
     } catch (error) {
       // Another worker may be at the batch before this one.
       if (error instanceof SpoolGapError) throw new EarlyJobError(error.message);
-      if (error instanceof BatchRefusedError) throw new HopelessJobError(error.message);
+      if (error instanceof BatchRefusedError || error instanceof UnreadableBatchError)
+        throw new HopelessJobError(error.message);
       throw error;
     }
   };
 
   return async (data) => {
-    const { data: batch } = usageBatchSchema.safeParse(data);
-    if (batch === undefined) throw new HopelessJobError('the job is no batch of usage events');
-    const before = lastOfSpool.get(batch.spoolId) ?? Promise.resolve();
-    const work = before.then(() => settle(batch));
+    const { data: job } = usageJobSchema.safeParse(data);
+    if (job === undefined) throw new HopelessJobError('the job is no batch of usage events');
+    const before = lastOfSpool.get(job.spoolId) ?? Promise.resolve();
+    const work = before.then(() => settle(job));
     const quiet = work.catch(() => undefined);
-    lastOfSpool.set(batch.spoolId, quiet);
+    lastOfSpool.set(job.spoolId, quiet);
     try {
       await work;
     } finally {
-      if (lastOfSpool.get(batch.spoolId) === quiet) lastOfSpool.delete(batch.spoolId);
+      if (lastOfSpool.get(job.spoolId) === quiet) lastOfSpool.delete(job.spoolId);
     }
   };
 }

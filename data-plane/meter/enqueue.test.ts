@@ -3,7 +3,8 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { UsageBatch, UsageEvent } from '@pingtoken/shared/usage-event';
+import { openUsageJob, type UsageBatch, type UsageJob } from '@pingtoken/shared/usage-batch';
+import type { UsageEvent } from '@pingtoken/shared/usage-event';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Enqueuer } from './enqueue.js';
@@ -43,10 +44,10 @@ class TestQueue implements UsageQueue {
     this.connects += 1;
     return this.down ? Promise.reject(new Error('refused')) : Promise.resolve(this);
   };
-  put(batch: UsageBatch): Promise<void> {
-    if (this.down) return Promise.reject(new Error('gone'));
-    this.jobs.push({ at: performance.now(), batch });
-    return Promise.resolve();
+  async put(job: UsageJob): Promise<void> {
+    if (this.down) throw new Error('gone');
+    const at = performance.now();
+    this.jobs.push({ at, batch: await openUsageJob(job) });
   }
   close(): Promise<void> {
     return Promise.resolve();
@@ -90,8 +91,8 @@ describe('the enqueuer', () => {
     await rm(root, { recursive: true, force: true });
   });
 
-  const record = (count: number): void => {
-    for (let written = 0; written < count; written += 1) spool.end(endOf());
+  const record = async (count: number): Promise<void> => {
+    await Promise.all(Array.from({ length: count }, () => spool.end(endOf())));
   };
   const confirm = (confirmedSeq: number, spoolId = spool.spoolId): void => {
     enqueuer.confirm({ spoolId, confirmedSeq });
@@ -102,7 +103,7 @@ describe('the enqueuer', () => {
     for (let round = 1; round <= 5; round += 1) {
       await delay(100);
       const writtenAt = performance.now();
-      record(50);
+      await record(50);
       await vi.waitFor(
         () => {
           expect(queue.jobs).toHaveLength(round);
@@ -117,7 +118,7 @@ describe('the enqueuer', () => {
   });
 
   it('puts no more than 500 records into a job', async () => {
-    record(1201);
+    await record(1201);
     await vi.waitFor(() => {
       expect(ledgerOf(queue.jobs)).toHaveLength(1201);
     });
@@ -125,9 +126,9 @@ describe('the enqueuer', () => {
   });
 
   it('puts what is not confirmed in time into the queue again, with the same bounds', async () => {
-    record(10);
+    await record(10);
     await delay(200);
-    record(5);
+    await record(5);
     await delay(1000);
     expect(queue.jobs.length).toBeGreaterThanOrEqual(4);
     const bounds = new Set(queue.jobs.map(({ batch }) => `${batch.firstSeq}+${batch.events.length}`));
@@ -140,7 +141,7 @@ describe('the enqueuer', () => {
   });
 
   it('stops at a bound when no worker confirms, and goes on when one does', async () => {
-    record(12_000);
+    await record(12_000);
     await delay(300);
     const highest = (): number => Math.max(...queue.jobs.map(({ batch }) => batch.firstSeq + batch.events.length - 1));
     await vi.waitFor(() => {
@@ -159,7 +160,7 @@ describe('the enqueuer', () => {
     globalThis.gc?.();
     const before = process.memoryUsage().heapUsed;
     for (let round = 0; round < 40; round += 1) {
-      record(500);
+      await record(500);
       await delay(5);
     }
     globalThis.gc?.();
@@ -180,7 +181,7 @@ describe('the enqueuer', () => {
 
   it('loses nothing when the queue goes away between two batches, or a confirmation meets a redelivery', async () => {
     for (let round = 0; round < 30; round += 1) {
-      record(97);
+      await record(97);
       queue.down = round % 3 === 1;
       await delay(25);
       if (round % 4 === 0 && queue.jobs.length > 0) confirm(Math.floor(ledgerOf(queue.jobs).length * Math.random()));
@@ -198,8 +199,8 @@ describe('the enqueuer', () => {
     const dead = createSpool({ root, logger });
     const ids = [randomUUID(), randomUUID(), randomUUID()];
     const { endedAt, firstByteMs, outcome, status, billedAttempt, ...start } = endOf();
-    for (const eventId of ids) dead.spool.start({ ...start, eventId });
-    dead.spool.end({ ...start, eventId: ids[1] ?? '', endedAt, firstByteMs, outcome, status, billedAttempt });
+    await Promise.all(ids.map((eventId) => dead.spool.start({ ...start, eventId })));
+    await dead.spool.end({ ...start, eventId: ids[1] ?? '', endedAt, firstByteMs, outcome, status, billedAttempt });
     await dead.store.close();
     confirm(1, dead.spool.spoolId);
     await recoverSpools({
@@ -229,9 +230,10 @@ describe('the enqueuer', () => {
 
   it('brings what was written last into the queue when it is closed', async () => {
     await delay(60);
-    record(3);
+    const recorded = record(3);
     await spool.close();
     await enqueuer.close();
+    await recorded;
     expect(ledgerOf(queue.jobs)).toHaveLength(3);
   });
 });

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { SpoolConfirmation } from '@pingtoken/shared/lease';
+import { packRecords } from '@pingtoken/shared/usage-batch';
 import { SpoolReader } from './spool-reader.js';
 import type { SpoolStore } from './spool-store.js';
 import type { UsageQueue } from './usage-queue.js';
@@ -104,6 +105,7 @@ export class Enqueuer {
       if ((await this.#round()) > 0) break;
     }
     await this.#queue?.close();
+    for (const { reader } of this.#sources.values()) await reader.close();
   }
 
   #wakeIn(ms: number): void {
@@ -178,7 +180,13 @@ export class Enqueuer {
     const events = await this.#read(store, reader, bounds);
     if (events.length === 0) return 0;
     const { dataPlaneId } = this.#options;
-    await queue.put({ dataPlaneId, spoolId: store.spoolId, firstSeq: bounds.afterSeq + 1, events });
+    await queue.put({
+      dataPlaneId,
+      spoolId: store.spoolId,
+      firstSeq: bounds.afterSeq + 1,
+      count: events.length,
+      records: await packRecords(events),
+    });
     return events.length;
   }
 
@@ -187,7 +195,7 @@ export class Enqueuer {
     store: SpoolStore,
     reader: SpoolReader,
     bounds: { readonly afterSeq: number; readonly limit: number },
-  ): Promise<unknown[]> {
+  ): Promise<Buffer[]> {
     try {
       return await reader.read({ ...bounds, maxBytes: BATCH.bytes });
     } catch (error) {
@@ -214,6 +222,7 @@ export class Enqueuer {
   #finishIfDone(source: Source): void {
     if (source.onDone === undefined || !source.store.isDone) return;
     this.#sources.delete(source.store.spoolId);
+    void source.reader.close();
     source.onDone();
   }
 }

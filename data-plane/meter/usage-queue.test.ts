@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { UsageBatch } from '@pingtoken/shared/usage-event';
+import type { UsageJob } from '@pingtoken/shared/usage-batch';
 import { QUEUE_NAMESPACE, USAGE_QUEUE } from '@pingtoken/shared/wire';
 import { Queue, UnrecoverableError, Worker, createPostgresBackend, runMigrations } from 'bullmq';
 import pg from 'pg';
@@ -11,11 +11,12 @@ import { connectUsageQueue, type UsageQueue } from './usage-queue.js';
 
 const logger = pino({ level: 'silent' });
 const spoolId = randomUUID();
-const batchOf = (firstSeq: number, count: number): UsageBatch => ({
+const jobOf = (firstSeq: number, count: number): UsageJob => ({
   dataPlaneId: randomUUID(),
   spoolId,
   firstSeq,
-  events: Array.from({ length: count }, (_, index) => ({ seq: firstSeq + index })),
+  count,
+  records: 'bm9uZQ==',
 });
 
 describe.skipIf(!hasRedis)('the usage queue on Redis', () => {
@@ -38,11 +39,11 @@ describe.skipIf(!hasRedis)('the usage queue on Redis', () => {
 
   it('brings a batch to the worker as it is, and the same one once while it waits', async () => {
     queue = await connectUsageQueue({ queueUrl: redis.url, logger });
-    const batch = batchOf(1, 3);
+    const batch = jobOf(1, 3);
     await queue.put(batch);
     await queue.put(batch);
     expect(await peek()).toEqual([batch]);
-    await queue.put(batchOf(1, 4));
+    await queue.put(jobOf(1, 4));
     expect(await peek()).toHaveLength(2);
   });
 
@@ -51,7 +52,7 @@ describe.skipIf(!hasRedis)('the usage queue on Redis', () => {
     queue = await connectUsageQueue({ queueUrl: redis.url, logger });
     let fail = true;
     const seen: number[] = [];
-    const worker = new Worker<UsageBatch>(
+    const worker = new Worker<UsageJob>(
       USAGE_QUEUE,
       (job) => {
         if (fail) return Promise.reject(new UnrecoverableError('the database is down'));
@@ -62,16 +63,16 @@ describe.skipIf(!hasRedis)('the usage queue on Redis', () => {
     );
     const failed = vi.fn();
     worker.on('failed', failed);
-    await queue.put(batchOf(1, 2));
+    await queue.put(jobOf(1, 2));
     await vi.waitFor(() => {
       expect(failed).toHaveBeenCalled();
     });
     fail = false;
-    await queue.put(batchOf(1, 2));
+    await queue.put(jobOf(1, 2));
     await vi.waitFor(() => {
       expect(seen).toEqual([1]);
     });
-    await queue.put(batchOf(1, 2));
+    await queue.put(jobOf(1, 2));
     await vi.waitFor(() => {
       expect(seen).toEqual([1, 1]);
     });
@@ -83,13 +84,13 @@ describe.skipIf(!hasRedis)('the usage queue on Redis', () => {
     await redis.kill();
     await delay(50);
     const startedAt = performance.now();
-    await expect(queue.put(batchOf(1, 1))).rejects.toThrow();
+    await expect(queue.put(jobOf(1, 1))).rejects.toThrow();
     await queue.close();
     await expect(connectUsageQueue({ queueUrl: redis.url, logger })).rejects.toThrow();
     expect(performance.now() - startedAt).toBeLessThan(6000);
     await redis.restart();
     queue = await connectUsageQueue({ queueUrl: redis.url, logger });
-    await queue.put(batchOf(1, 1));
+    await queue.put(jobOf(1, 1));
     expect(await peek()).toHaveLength(1);
   });
 
@@ -127,15 +128,15 @@ describe('the usage queue on PostgreSQL', () => {
   });
 
   it('brings a batch to the worker as it is, once while it waits, again when it is gone', async () => {
-    const batch = batchOf(1, 500);
+    const batch = jobOf(1, 500);
     await queue?.put(batch);
     await queue?.put(batch);
-    const seen: UsageBatch[] = [];
+    const seen: UsageJob[] = [];
     const connection = { connectionString: queueUrl.href, schema: QUEUE_NAMESPACE };
     const worker = new Worker(
       USAGE_QUEUE,
       (job) => {
-        seen.push(job.data as UsageBatch);
+        seen.push(job.data as UsageJob);
         return Promise.resolve();
       },
       { connection },

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
-import type { UsageBatch } from '@pingtoken/shared/usage-event';
+import type { UsageJob } from '@pingtoken/shared/usage-batch';
 import { QUEUE_NAMESPACE, USAGE_QUEUE } from '@pingtoken/shared/wire';
 
 /** A connected queue. Its calls fail fast: the spool is the buffer, and waiting here would only hide an outage. */
@@ -9,7 +9,7 @@ export interface UsageQueue {
    * Puts a batch in, unless the same one is waiting there or being worked on already.
    * @throws Error when the queue cannot be reached or did not take it
    */
-  put(batch: UsageBatch): Promise<void>;
+  put(job: UsageJob): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -106,7 +106,7 @@ async function connectPostgres({ queueUrl, logger }: ConnectUsageQueueOptions): 
 /** What both kinds of queue have. */
 interface AnyQueue {
   waitUntilReady(): Promise<unknown>;
-  add(name: string, data: UsageBatch, options: { readonly jobId: string }): Promise<unknown>;
+  add(name: string, data: UsageJob, options: { readonly jobId: string }): Promise<unknown>;
   getJobState(jobId: string): Promise<string>;
   remove(jobId: string): Promise<number>;
   close(): Promise<void>;
@@ -117,14 +117,14 @@ async function createUsageQueue(queue: AnyQueue, disconnect: () => void): Promis
   queue.on('error', () => undefined);
   await queue.waitUntilReady();
   return {
-    put: (batch) =>
+    put: (job) =>
       withTimeout(
         (async () => {
-          const jobId = `${batch.spoolId}.${batch.firstSeq}.${batch.firstSeq + batch.events.length - 1}`;
+          const jobId = `${job.spoolId}.${job.firstSeq}.${job.firstSeq + job.count - 1}`;
           // BullMQ takes no second job of an id that it knows. While the first one waits that is right: a dead worker must
           // not fill the queue with copies. Once it has failed for good it must make room.
           if ((await queue.getJobState(jobId)) === 'failed') await queue.remove(jobId);
-          await queue.add('batch', batch, { jobId });
+          await queue.add('batch', job, { jobId });
         })(),
         'the queue did not take a batch in time',
       ),

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
-import type { Attempt, UsageBatch, UsageEvent } from '@pingtoken/shared/usage-event';
+import type { UsageBatch } from '@pingtoken/shared/usage-batch';
+import type { Attempt, UsageEvent } from '@pingtoken/shared/usage-event';
 import type { RateCardVersion } from '@pingtoken/shared/rate-card';
 import { openPool } from '../../control-plane/database/sql.js';
 
