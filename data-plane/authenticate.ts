@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { hashApiKey } from '@pingtoken/shared/key-format';
 import { refuse, type Refusal } from './http-error.js';
 import type { Received } from './receive.js';
@@ -24,15 +25,40 @@ export function authenticate(received: Received, snapshot: Snapshot, nowMs: numb
   const { catalogue } = snapshot;
   // Without a config nothing is known, so nobody can be told that their key is wrong.
   if (catalogue === undefined) return refuse('not_ready');
-  const bearer = readBearer(received.request.headers.authorization);
+  const { authorization = '' } = received.request.headers;
+  const { socket } = received.request;
+  let bearer = lastBearers.get(socket);
+  if (bearer?.authorization !== authorization || bearer.catalogue !== catalogue) {
+    const found = findBearer(authorization, snapshot, catalogue);
+    if ('refused' in found) return found;
+    bearer = found;
+    lastBearers.set(socket, bearer);
+  }
+  const { account, keyHash } = bearer;
+  if (!isUsable(account, nowMs)) return refuse('invalid_api_key');
+  if (account.tenant.status !== 'active') return refuse('tenant_suspended');
+  return { ...received, account, keyHash, catalogue };
+}
+
+/** Who a header stands for in one generation of the config. */
+interface KnownBearer {
+  readonly authorization: string;
+  readonly catalogue: Catalogue;
+  readonly account: Account;
+  readonly keyHash: string;
+}
+
+/** A connection's calls nearly always carry the same key, and every change of the config makes a new catalogue. */
+const lastBearers = new WeakMap<Socket, KnownBearer>();
+
+function findBearer(authorization: string, snapshot: Snapshot, catalogue: Catalogue): KnownBearer | Refusal {
+  const bearer = readBearer(authorization);
   if (bearer === undefined) {
     return refuse('invalid_api_key', null, 'Provide your API key in an Authorization header: Bearer YOUR_KEY.');
   }
   const keyHash = hashApiKey(bearer);
   const account = snapshot.findAccount(keyHash);
-  if (account === undefined || !isUsable(account, nowMs)) return refuse('invalid_api_key');
-  if (account.tenant.status !== 'active') return refuse('tenant_suspended');
-  return { ...received, account, keyHash, catalogue };
+  return account === undefined ? refuse('invalid_api_key') : { authorization, catalogue, account, keyHash };
 }
 
 /** Neither revoked nor expired. */
@@ -41,8 +67,8 @@ function isUsable({ apiKey }: Account, nowMs: number): boolean {
 }
 
 /** RFC 6750, 2.1; the scheme's name in any case, RFC 9110, 11.1. */
-function readBearer(header: string | undefined): string | undefined {
-  if (header === undefined || header.length < 8) return undefined;
+function readBearer(header: string): string | undefined {
+  if (header.length < 8) return undefined;
   if (header.slice(0, 7).toLowerCase() !== 'bearer ') return undefined;
   const bearer = header.slice(7).trim();
   return bearer === '' ? undefined : bearer;

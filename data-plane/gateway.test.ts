@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import OpenAI from 'openai';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openClient } from '@pingtoken/shared/crypto';
 import {
   eventually,
@@ -116,6 +116,18 @@ describe('a chat call of the official client', () => {
     await client.chat.completions.create({ model: 'chat-alias', messages });
     expect(fixture.spool.starts[0]?.attempts).toMatchObject([{ status: null, countedBy: 'none', usage: {} }]);
     expect(fixture.spool.starts[0]?.eventId).toBe(fixture.spool.ends[0]?.eventId);
+  });
+
+  it('does not go out until its start is written', async () => {
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    const start = vi.spyOn(fixture.spool, 'start').mockReturnValue(promise);
+    const answer = client.chat.completions.create({ model: 'chat-alias', messages });
+    await eventually(() => start.mock.calls.length === 1);
+    await new Promise((elapsed) => setTimeout(elapsed, 50));
+    expect(upstream.requests).toHaveLength(0);
+    resolve(undefined);
+    expect((await answer).choices[0]?.message.content).toBe('Hello.');
+    expect(upstream.requests).toHaveLength(1);
   });
 
   it('seals who called to the key’s owner', async () => {

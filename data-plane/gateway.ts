@@ -110,7 +110,7 @@ function createStages({
     if (isRefusal(admitted)) return admitted;
     const routed = route(admitted, seedOf(admitted.requestId));
     if (isRefusal(routed)) return routed;
-    const call = meter.begin(routed);
+    const call = await meter.begin(routed);
     if (isRefusal(call)) return call;
     forwarder.forward(call);
     return undefined;

@@ -1,16 +1,4 @@
-import { z } from 'zod';
 import type { Usage } from '@pingtoken/shared/rate-card';
-
-const tokens = z.int().nonnegative();
-/** A detail that is missing or malformed counts zero: its tokens then stay in the total that contains them. */
-const detail = tokens.catch(0).default(0);
-
-const usageSchema = z.object({
-  prompt_tokens: tokens,
-  completion_tokens: tokens.default(0),
-  prompt_tokens_details: z.object({ cached_tokens: detail, audio_tokens: detail }).nullish().catch(undefined),
-  completion_tokens_details: z.object({ reasoning_tokens: detail, audio_tokens: detail }).nullish().catch(undefined),
-});
 
 /**
  * A usage object of OpenAI's as disjoint counts: there, cached and audio tokens are part of `prompt_tokens`, reasoning and
@@ -19,22 +7,38 @@ const usageSchema = z.object({
  * @returns undefined when the value is no usage object; an explicit zero is a report of zero
  */
 export function convertOpenAiUsage(value: unknown): Usage | undefined {
-  const parsed = usageSchema.safeParse(value);
-  if (!parsed.success) return undefined;
-  const { prompt_tokens: prompt, completion_tokens: completion } = parsed.data;
-  const promptDetails = parsed.data.prompt_tokens_details;
-  const completionDetails = parsed.data.completion_tokens_details;
-  const cacheRead = Math.min(promptDetails?.cached_tokens ?? 0, prompt);
-  const audioInput = Math.min(promptDetails?.audio_tokens ?? 0, prompt - cacheRead);
-  const reasoning = Math.min(completionDetails?.reasoning_tokens ?? 0, completion);
-  const audioOutput = Math.min(completionDetails?.audio_tokens ?? 0, completion - reasoning);
-  return {
+  const prompt = countOf(value, 'prompt_tokens');
+  // Embeddings have no completion; one that is not a count says that this is no report.
+  const completion = has(value, 'completion_tokens') ? countOf(value, 'completion_tokens') : 0;
+  if (prompt === undefined || completion === undefined) return undefined;
+  const promptDetails = member(value, 'prompt_tokens_details');
+  const completionDetails = member(value, 'completion_tokens_details');
+  const cacheRead = Math.min(countOf(promptDetails, 'cached_tokens') ?? 0, prompt);
+  const audioInput = Math.min(countOf(promptDetails, 'audio_tokens') ?? 0, prompt - cacheRead);
+  const reasoning = Math.min(countOf(completionDetails, 'reasoning_tokens') ?? 0, completion);
+  const audioOutput = Math.min(countOf(completionDetails, 'audio_tokens') ?? 0, completion - reasoning);
+  const usage: Usage = {
     input: prompt - cacheRead - audioInput,
     output: completion - reasoning - audioOutput,
-    ...(cacheRead > 0 && { cacheRead }),
-    ...(audioInput > 0 && { audioInput }),
-    ...(reasoning > 0 && { reasoning }),
-    ...(audioOutput > 0 && { audioOutput }),
     request: 1,
   };
+  if (cacheRead > 0) usage.cacheRead = cacheRead;
+  if (audioInput > 0) usage.audioInput = audioInput;
+  if (reasoning > 0) usage.reasoning = reasoning;
+  if (audioOutput > 0) usage.audioOutput = audioOutput;
+  return usage;
+}
+
+/** By hand, for every call has one: a detail that is missing or malformed stays in the total that contains it. */
+function countOf(value: unknown, name: string): number | undefined {
+  const count = member(value, name);
+  return typeof count === 'number' && Number.isSafeInteger(count) && count >= 0 ? count : undefined;
+}
+
+function member(value: unknown, name: string): unknown {
+  return has(value, name) ? value[name] : undefined;
+}
+
+function has(value: unknown, name: string): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && name in value;
 }

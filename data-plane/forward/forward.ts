@@ -3,6 +3,7 @@ import type { MeteredCall } from '../meter/meter.js';
 import type { Snapshot } from '../snapshot.js';
 import { createJsonCaller, type UpstreamTimeouts } from './json-call.js';
 import { createPassthroughCaller } from './passthrough-call.js';
+import { OpenCalls } from './open-calls.js';
 import { Relay } from './relay.js';
 
 export interface Forwarder {
@@ -24,7 +25,7 @@ const REVOCATION_CHECK_MS = 1_000;
 
 /** One attempt is made, the first of the call's list. */
 export function createForwarder({ snapshot, logger, ...timeouts }: ForwarderOptions): Forwarder {
-  const open = new Set<Relay>();
+  const open = new OpenCalls<Relay>();
   const jsonCaller = createJsonCaller(timeouts);
   const passthroughCaller = createPassthroughCaller(timeouts);
   const revocations = setInterval(() => {
@@ -42,12 +43,12 @@ export function createForwarder({ snapshot, logger, ...timeouts }: ForwarderOpti
     },
     openCalls: () => open.size,
     cutCall: (requestId) => {
-      for (const relay of open) {
+      for (const relay of open.list()) {
         if (relay.call.routed.requestId === requestId) relay.fail('internal_error', 'interrupted', 'a fault of ours');
       }
     },
     cutOpenCalls: () => {
-      for (const relay of open) relay.fail('not_ready', 'interrupted', 'the process stops');
+      for (const relay of open.list()) relay.fail('not_ready', 'interrupted', 'the process stops');
     },
     close: async () => {
       clearInterval(revocations);
@@ -58,8 +59,8 @@ export function createForwarder({ snapshot, logger, ...timeouts }: ForwarderOpti
 }
 
 /** A revoked key's open calls end too: who took the key away wants its use to stop, not only its next use. */
-function cutRevoked(open: ReadonlySet<Relay>, snapshot: Snapshot): void {
-  for (const relay of open) {
+function cutRevoked(open: OpenCalls<Relay>, snapshot: Snapshot): void {
+  for (const relay of open.list()) {
     const account = snapshot.findAccount(relay.call.routed.keyHash);
     if (account?.apiKey.status !== 'active') relay.fail('invalid_api_key', 'interrupted', 'the key was revoked');
   }

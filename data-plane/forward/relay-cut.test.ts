@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { eventually, openRaw } from '../../test/kit/gateway-fixture.js';
 import { BODY, RelayFixture, UPSTREAM_CLIENTS } from '../../test/kit/relay-fixture.js';
 
@@ -77,6 +77,23 @@ describe.each(UPSTREAM_CLIENTS)('an answer over $client', ({ client, path }) => 
       if (atUpstream) await eventually(() => relay.upstream.aborts.length === 1);
       expect((relay.upstream.aborts[0] ?? left) - left).toBeLessThan(100);
     }
+
+    it('before its start is written does not go out, and is settled', async () => {
+      const { promise, resolve } = Promise.withResolvers<undefined>();
+      const { spool } = relay.gateway;
+      vi.spyOn(spool, 'start').mockImplementation((record) => {
+        spool.starts.push(record);
+        return promise;
+      });
+      const raw = relay.openCall();
+      await eventually(() => spool.starts.length === 1);
+      raw.socket.destroy();
+      await new Promise((elapsed) => setTimeout(elapsed, 50));
+      resolve(undefined);
+      await eventually(() => relay.ends.length === 1);
+      expect(relay.ends).toMatchObject([{ outcome: 'caller-left', status: null, billedAttempt: null }]);
+      expect(relay.upstream.connections).toBe(0);
+    });
 
     it('before its head is aborted at once', async () => {
       relay.respond(() => undefined);

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually, openRaw } from '../../test/kit/gateway-fixture.js';
@@ -104,6 +105,75 @@ describe.each(UPSTREAM_CLIENTS)('an answer over $client', ({ client, path, upstr
       { outcome: 'completed', status: 200, billedAttempt: 0, attempts: [{ status: 200 }] },
     ]);
     if (!isJson) expect(relay.ends[0]?.attempts).toMatchObject([{ usage: { request: 1 }, countedBy: 'provider' }]);
+  });
+
+  describe('whose end is not yet written', () => {
+    const json = { 'content-type': 'application/json' };
+    const answers: [string, (response: ServerResponse) => void, { begun: string; last: string }][] = [
+      [
+        'of one piece does not begin',
+        (response) => response.writeHead(200, { ...json, 'content-length': 7 }).end('{"a":1}'),
+        { begun: '', last: '{"a":1}' },
+      ],
+      [
+        'of chunks does not end',
+        (response) => {
+          response.writeHead(200, json).write('{"a"');
+          setTimeout(() => response.end(':1}'), 20);
+        },
+        { begun: '{"a"', last: '0\r\n\r\n' },
+      ],
+      [
+        'of events does not end',
+        (response) => {
+          response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: {"choices":[{}]}\n\n');
+          setTimeout(() => response.end('data: [DONE]\n\n'), 20);
+        },
+        { begun: '"choices"', last: '0\r\n\r\n' },
+      ],
+      [
+        'that is an error does not begin',
+        (response) => response.writeHead(429, json).end('{"error":{"message":"slow down"}}'),
+        { begun: '', last: 'slow down' },
+      ],
+      ['that failed does not begin', (response) => response.destroy(), { begun: '', last: 'upstream_failed' }],
+      [
+        'of events that failed ends with no error',
+        (response) => {
+          response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: {"choices":[{}]}\n\n');
+          setTimeout(() => response.destroy(), 20);
+        },
+        { begun: '"choices"', last: 'upstream_failed' },
+      ],
+    ];
+
+    it.each(answers)('%s', async (_name, respond, { begun, last }) => {
+      const { promise, resolve } = Promise.withResolvers<undefined>();
+      relay.gateway.spool.written = promise;
+      relay.respond(respond);
+      const raw = relay.openCall();
+      await eventually(() => relay.ends.length === 1 && raw.received().includes(begun));
+      await new Promise((elapsed) => setTimeout(elapsed, 60));
+      if (begun === '') expect(raw.received()).toBe('');
+      expect(raw.received()).not.toContain(last);
+      expect(raw.socket.closed).toBe(false);
+      resolve(undefined);
+      await eventually(() => raw.received().includes(last));
+      raw.socket.destroy();
+    });
+
+    it('is given up by a caller who leaves meanwhile', async () => {
+      const { promise, resolve } = Promise.withResolvers<undefined>();
+      relay.gateway.spool.written = promise;
+      relay.respond((response) => response.end('{}'));
+      const raw = relay.openCall();
+      await eventually(() => relay.ends.length === 1);
+      raw.socket.destroy();
+      await new Promise((elapsed) => setTimeout(elapsed, 30));
+      resolve(undefined);
+      expect(await (await relay.send()).json()).toEqual({});
+      expect(relay.ends).toMatchObject([{ outcome: 'completed' }, { outcome: 'completed' }]);
+    });
   });
 
   it('keeps its connection to the provider', async () => {

@@ -9,6 +9,7 @@ import { BodyUsage } from '../meter/body-usage.js';
 import type { MeteredCall } from '../meter/meter.js';
 import { StreamUsage } from '../meter/stream-usage.js';
 import { answerHeaders, contentLength } from './answer-headers.js';
+import type { Listed, OpenCalls } from './open-calls.js';
 import { convertProviderError } from './provider-error.js';
 
 /** Where an answer comes from, whichever client brings it. */
@@ -22,7 +23,7 @@ export interface UpstreamSource {
 export interface RelayOptions {
   readonly call: MeteredCall;
   /** Those on their way, this one among them until it is over. */
-  readonly openCalls: Set<Relay>;
+  readonly openCalls: OpenCalls<Relay>;
   /** How long the caller may leave us standing with what it does not take. */
   readonly idleTimeoutMs: number;
   readonly logger: Logger;
@@ -35,8 +36,9 @@ const MAX_ERROR_BYTES = 64 * 1024;
  * Brings one answer from provider to caller: the same for every client that fetches it. A source reports `head`, `data` and
  * `end`, or `fail`, and is told to pause, to go on, or to stop.
  */
-export class Relay {
+export class Relay implements Listed {
   readonly call: MeteredCall;
+  place = -1;
   readonly #options: RelayOptions;
   #source: UpstreamSource | undefined;
   #isOver = false;
@@ -113,11 +115,11 @@ export class Relay {
     }
     const { response } = this.call.routed;
     if (this.#body !== undefined) this.call.usageReported(convertOpenAiUsage(this.#body.result()));
-    const rest = this.#stream?.end();
-    if (rest !== undefined && rest.length > 0) response.write(rest);
+    const last = this.#stream?.end() ?? this.#piece;
     // Settled before the last byte goes out: who has the whole answer finds it in the books.
-    this.#finish(this.#stream?.sawError === true ? 'provider-failed' : 'completed', this.#status);
-    endWith(response, this.#piece);
+    this.#finish(this.#stream?.sawError === true ? 'provider-failed' : 'completed', this.#status, () => {
+      endWith(response, last);
+    });
   }
 
   /**
@@ -130,15 +132,18 @@ export class Relay {
     const provider = attempts[0].provider.slug;
     this.#options.logger.warn({ requestId, provider, code, outcome, reason }, 'call-failed');
     if (this.#status === null) {
-      this.#finish(outcome, ERROR_CODES[code].status);
-      sendRefusal({ request, response, requestId }, refuse(code));
+      this.#finish(outcome, ERROR_CODES[code].status, () => {
+        sendRefusal({ request, response, requestId }, refuse(code));
+      });
     } else {
-      this.#finish(outcome, this.#status);
       const cut = (): void => {
         response.destroy();
       };
-      if (this.#stream === undefined) cut();
-      else response.write(errorEvent(code, this.#stream.isInsidePassedEvent), cut);
+      const event = this.#stream === undefined ? undefined : errorEvent(code, this.#stream.isInsidePassedEvent);
+      this.#finish(outcome, this.#status, () => {
+        if (event === undefined) cut();
+        else response.write(event, cut);
+      });
     }
     this.#source?.abort();
   }
@@ -198,7 +203,7 @@ export class Relay {
     if (this.#isOver) return;
     // What came whole before the caller went is known to us, though nobody is there to take it.
     if (this.#body !== undefined) this.call.usageReported(convertOpenAiUsage(this.#body.result()));
-    this.#finish('caller-left', this.#status);
+    this.#finish('caller-left', this.#status, () => undefined);
     this.#source?.abort();
   }
 
@@ -220,18 +225,20 @@ export class Relay {
       this.fail('upstream_failed', outcome, `the provider answered with status ${status}`);
       return;
     }
-    this.#finish(outcome, status);
     const error = convertProviderError(status, body, attempts[0].secret);
     const head = answerHeaders({ ...this.#answerHead, 'content-type': undefined }, 'metered');
-    sendJson({ request, response, requestId }, status, JSON.stringify({ error }), head);
+    this.#finish(outcome, status, () => {
+      sendJson({ request, response, requestId }, status, JSON.stringify({ error }), head);
+    });
   }
 
-  #finish(outcome: Outcome, status: number | null): void {
+  /** @param answer what the caller is given when the end of its call is in the books */
+  #finish(outcome: Outcome, status: number | null, answer: () => void): void {
     this.#isOver = true;
     clearTimeout(this.#slowCaller);
     this.#options.openCalls.delete(this);
     this.call.routed.request.socket.removeListener('close', this.#onCallerClose);
-    this.call.settle(outcome, status);
+    void this.call.settle(outcome, status).then(answer);
   }
 }
 

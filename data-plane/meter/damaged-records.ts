@@ -33,7 +33,7 @@ const MAX_DAMAGED_BYTES = 8 * 1024;
  * Stands in a batch for a record that cannot be read. It is no usage event, so the worker puts it into quarantine and goes
  * on: without it the seqs had a gap, and the worker would wait at it for ever.
  */
-export function createDamagedEvent(spoolId: string, seq: number, lines: readonly Buffer[]): Record<string, unknown> {
+export function createDamagedEvent(spoolId: string, seq: number, lines: readonly Buffer[]): Buffer {
   const bytes = Buffer.concat(lines).subarray(0, MAX_DAMAGED_BYTES);
-  return { version: 1, spoolId, seq, kind: 'damaged', bytes: bytes.toString('base64') };
+  return Buffer.from(JSON.stringify({ version: 1, spoolId, seq, kind: 'damaged', bytes: bytes.toString('base64') }));
 }

@@ -17,18 +17,18 @@ export interface MeterOptions {
 
 export interface Meter {
   /**
-   * Writes the start record: when this returns a call, a kill of the process cannot make us forget that it went out.
+   * Writes the start record: when this resolves to a call, a kill of the process cannot make us forget that it went out.
    * @returns a refusal where nothing can be recorded; the call must not be made then
    */
-  begin(routed: Routed): MeteredCall | Refusal;
+  begin(routed: Routed): Promise<MeteredCall | Refusal>;
 }
 
 export function createMeter({ spool, clientSealers, observer, trustedProxies }: MeterOptions): Meter {
   return {
-    begin: (routed) => {
+    begin: async (routed) => {
       const start = startRecord(routed, clientSealers, trustedProxies);
       try {
-        spool.start(start);
+        await spool.start(start);
       } catch (error) {
         if (error instanceof SpoolUnavailableError) return refuse('spool_unavailable');
         throw error;
@@ -126,12 +126,15 @@ export class MeteredCall {
     if (usage !== undefined) this.#usage = usage;
   }
 
-  /** @param status what the caller was given, null where it was given nothing */
-  settle(outcome: Outcome, status: number | null): void {
-    if (this.#isSettled) return;
+  /**
+   * Resolves when it is in the books; never rejects.
+   * @param status what the caller was given, null where it was given nothing
+   */
+  settle(outcome: Outcome, status: number | null): Promise<void> {
+    if (this.#isSettled) return Promise.resolve();
     this.#isSettled = true;
     const endedAt = Date.now();
-    this.#spool.end({
+    const written = this.#spool.end({
       ...this.#start,
       streamed: this.#streamed,
       endedAt,
@@ -148,6 +151,7 @@ export class MeteredCall {
       durationMs: performance.now() - this.routed.receivedAt,
       firstByteMs: this.#firstByteMs,
     });
+    return written;
   }
 
   #isServed(): boolean {

@@ -5,7 +5,15 @@ import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { usageEventSchema } from '@pingtoken/shared/usage-event';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { SpoolFixture, attempt, endOf, readEvents, segmentPath, startOf } from '../../test/kit/spool-fixture.js';
+import {
+  SpoolFixture,
+  attempt,
+  endOf,
+  readEvents,
+  recordCall,
+  segmentPath,
+  startOf,
+} from '../../test/kit/spool-fixture.js';
 import { readLines } from './spool-record.js';
 import type { SpoolStore } from './spool-store.js';
 
@@ -20,9 +28,8 @@ describe('a recovered spool', () => {
   it('records a start without an end as interrupted, with nothing counted and nothing billed', async () => {
     const { spool, store } = fixture.create();
     const [ended, cut] = [startOf(), startOf()];
-    spool.start(ended);
-    spool.start(cut);
-    spool.end(endOf(ended));
+    await Promise.all([spool.start(ended), spool.start(cut)]);
+    await spool.end(endOf(ended));
     await store.close();
     const events = await readEvents(await fixture.recoverOne());
     expect(events.map((event) => usageEventSchema.parse(event))).toMatchObject([
@@ -42,7 +49,7 @@ describe('a recovered spool', () => {
 
   it('is the same when recovered again and again, as after kills in mid-recovery', async () => {
     const { spool, store } = fixture.create();
-    for (let count = 0; count < 5; count += 1) spool.start(startOf());
+    for (let count = 0; count < 5; count += 1) await spool.start(startOf());
     await store.close();
     const first = await fixture.recoverOne();
     const events = await readEvents(first);
@@ -76,11 +83,10 @@ describe('a recovered spool', () => {
   it('knows a record that was torn off at any byte', async () => {
     const { spool, store } = fixture.create();
     const [ended, cut] = [startOf(), startOf()];
-    spool.start(ended);
-    spool.start(cut);
-    spool.end(endOf(ended));
+    await Promise.all([spool.start(ended), spool.start(cut)]);
+    await spool.end(endOf(ended));
     const before = store.segments[0]?.bytes ?? 0;
-    spool.end(endOf(cut));
+    await spool.end(endOf(cut));
     await store.close();
     const path = segmentPath(store);
     const files = await filesOf(store);
@@ -97,13 +103,32 @@ describe('a recovered spool', () => {
     }
   });
 
+  it('knows each record of a turn that was torn off at any byte', async () => {
+    const { spool, store } = fixture.create();
+    const starts = [startOf(), startOf(), startOf()];
+    await Promise.all(starts.map((start) => spool.start(start)));
+    const before = store.segments[0]?.bytes ?? 0;
+    await Promise.all(starts.map((start) => spool.end(endOf(start))));
+    await store.close();
+    const path = segmentPath(store);
+    const files = await filesOf(store);
+    const bytes = await readFile(path);
+    const recordBytes = (bytes.length - before) / starts.length;
+    for (let length = bytes.length; length >= before; length -= Math.ceil(recordBytes / 11)) {
+      await rebuild(files, path, bytes.subarray(0, length));
+      const recovered = await fixture.recoverOne();
+      const whole = Math.floor((length - before) / recordBytes);
+      expect((await readEvents(recovered)).map(({ eventId, kind, seq }) => [eventId, kind, seq])).toEqual(
+        starts.map(({ eventId }, index) => [eventId, index < whole ? 'usage' : 'interrupted', index + 1]),
+      );
+      await recovered.close();
+    }
+  });
+
   it('sets a damaged record aside, keeps its seq, and reads on', async () => {
     const { spool, store } = fixture.create();
     const starts = [startOf(), startOf(), startOf()];
-    for (const start of starts) {
-      spool.start(start);
-      spool.end(endOf(start));
-    }
+    for (const start of starts) await recordCall(spool, start);
     await store.close();
     const path = segmentPath(store);
     const lines = [...readLines(await readFile(path))];
@@ -128,9 +153,8 @@ describe('a recovered spool', () => {
   it('never gives the seq of a damaged last record to another call', async () => {
     const { spool, store } = fixture.create();
     const [open, ended] = [startOf(), startOf()];
-    spool.start(open);
-    spool.start(ended);
-    spool.end(endOf(ended));
+    await Promise.all([spool.start(open), spool.start(ended)]);
+    await spool.end(endOf(ended));
     await store.close();
     const path = segmentPath(store);
     const bytes = await readFile(path);
@@ -146,16 +170,11 @@ describe('a recovered spool', () => {
 
   it('goes on counting where everything before was confirmed and deleted', async () => {
     const { spool, store } = fixture.create({ limits: { segmentBytes: 500 } });
-    for (let count = 0; count < 6; count += 1) {
-      const start = startOf();
-      spool.start(start);
-      spool.end(endOf(start));
-    }
+    for (let count = 0; count < 6; count += 1) await recordCall(spool);
     await store.sync();
     store.confirm(6);
     await delay(60);
-    const cut = startOf();
-    spool.start(cut);
+    await spool.start(startOf());
     await store.close();
     await rm(join(store.folder, 'confirmed'), { force: true });
     const recovered = await fixture.recoverOne();
@@ -165,9 +184,7 @@ describe('a recovered spool', () => {
 
   it('removes what is settled and confirmed, and what was never used', async () => {
     const first = fixture.create();
-    const start = startOf();
-    first.spool.start(start);
-    first.spool.end(endOf(start));
+    await recordCall(first.spool);
     await first.store.sync();
     first.store.confirm(1);
     await first.store.close();

@@ -7,7 +7,7 @@ import type { UsageEvent } from '@pingtoken/shared/usage-event';
 import { parseJson } from '@pingtoken/shared/wire';
 import { setAside } from './damaged-records.js';
 import { SYSTEM_IO, listSegments, type Segment, type SpoolIo } from './segment-file.js';
-import { readLines, type SpoolLine, type SpoolRecord } from './spool-record.js';
+import { readLines, type FoundRecord, type SpoolLine } from './spool-record.js';
 import { RESERVE_FILE } from './spool-reserve.js';
 import { SPOOL_LIMITS, SpoolStore, type OpenStart, type SpoolContents, type SpoolLimits } from './spool-store.js';
 import type { StartRecord } from './spool.js';
@@ -53,7 +53,7 @@ async function recoverSpool(spoolId: string, options: RecoverSpoolsOptions): Pro
   for (const [eventId, start] of interrupted) {
     const record = await readStart(start);
     const json = JSON.stringify(toInterrupted(record, { spoolId, seq: store.lastSeq + 1, endedAt }));
-    store.appendEnd({ eventId, seq: store.lastSeq + 1, atMs: endedAt, json });
+    store.appendEnds([{ eventId, seq: store.lastSeq + 1, atMs: endedAt, json }]);
   }
   await store.sync();
   logger.info({ spoolId, interrupted: interrupted.length, lastSeq: store.lastSeq }, 'usage spool recovered');
@@ -86,7 +86,7 @@ async function readStart({ segment, offset, length }: OpenStart): Promise<StartR
     const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset);
     const [line] = readLines(buffer.subarray(0, bytesRead));
     if (line?.record === undefined) throw new Error('a start record changed while it was read');
-    return parseJson(line.record.json) as StartRecord;
+    return parseJson(line.record.json.toString()) as StartRecord;
   });
 }
 
@@ -137,7 +137,7 @@ async function scanSpool({ folder, spoolId, logger }: ScanOptions): Promise<Scan
   return { segments, openStarts, confirmedSeq, nextSeq: Math.max(nextSeq, confirmedSeq + 1), lastAtMs };
 }
 
-function started(line: SpoolLine, record: SpoolRecord, segment: Segment, openStarts: Map<string, OpenStart>): void {
+function started(line: SpoolLine, record: FoundRecord, segment: Segment, openStarts: Map<string, OpenStart>): void {
   // A start that was copied onward stands in two segments: the later one counts.
   const earlier = openStarts.get(record.eventId);
   if (earlier !== undefined) earlier.segment.openStarts -= 1;
@@ -145,7 +145,7 @@ function started(line: SpoolLine, record: SpoolRecord, segment: Segment, openSta
   segment.openStarts += 1;
 }
 
-function ended(record: SpoolRecord, segment: Segment, openStarts: Map<string, OpenStart>): void {
+function ended(record: FoundRecord, segment: Segment, openStarts: Map<string, OpenStart>): void {
   segment.lastSeq = Math.max(segment.lastSeq, record.seq);
   const start = openStarts.get(record.eventId);
   if (start === undefined) return;

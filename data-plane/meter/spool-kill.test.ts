@@ -47,7 +47,8 @@ describe('a spool whose process is killed with kill -9', () => {
     expect(kinds.size).toBe(events.length);
     for (const eventId of ended) expect(kinds.get(eventId)).toBe('usage');
     for (const eventId of started) expect(kinds.has(eventId)).toBe(true);
+    // The ends of one turn may have been written and not told.
     const interrupted = events.filter(({ kind }) => kind === 'interrupted').length;
-    expect(interrupted).toBeGreaterThanOrEqual(Math.floor((started.size - ended.size) * 0.9));
+    expect(interrupted).toBeGreaterThanOrEqual(started.size - ended.size - 15);
   });
 });

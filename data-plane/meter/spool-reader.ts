@@ -1,6 +1,5 @@
-import { open } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import type { Logger } from 'pino';
-import { parseJson } from '@pingtoken/shared/wire';
 import { createDamagedEvent, setAside } from './damaged-records.js';
 import type { Segment } from './segment-file.js';
 import { readLines, type SpoolLine } from './spool-record.js';
@@ -17,11 +16,13 @@ export interface ReadEventsOptions {
 const PIECE_BYTES = 256 * 1024;
 
 /**
- * Reads usage events back from the files of a spool, in order and without gaps. What has not been enqueued lives in the
+ * Reads usage events back from the files of a spool, in order and without gaps, as the bytes that they were written as. What has not been enqueued lives in the
  * files and not in the heap, so that a queue that is down for hours costs disk and nothing else.
  */
 export class SpoolReader {
   #segment: Segment | undefined;
+  /** Of the segment. */
+  #file: FileHandle | undefined;
   #offset = 0;
   #nextSeq = 0;
   #damaged: Buffer[] = [];
@@ -31,15 +32,15 @@ export class SpoolReader {
     private readonly logger: Logger,
   ) {}
 
-  /** @returns durable events with contiguous seqs, as many as there are within the limits; not to be called twice at once */
-  async read({ afterSeq, limit, maxBytes }: ReadEventsOptions): Promise<unknown[]> {
+  /** @returns JSON texts of durable events with contiguous seqs, as many as there are within the limits; not to be called twice at once */
+  async read({ afterSeq, limit, maxBytes }: ReadEventsOptions): Promise<Buffer[]> {
     // A segment whose ends have been read may be deleted with the rest of it unread: nothing but starts, copied onward.
     const isGone = this.#segment === undefined || !this.store.segments.includes(this.#segment);
-    if (isGone || this.#nextSeq !== afterSeq + 1) this.#seek(afterSeq + 1);
+    if (isGone || this.#nextSeq !== afterSeq + 1) await this.#seek(afterSeq + 1);
     const batch: Batch = { events: [], bytes: 0, limit, maxBytes };
     while (!isFull(batch) && this.#nextSeq <= this.store.durableSeq) {
       const more = await this.#readPiece(batch);
-      if (!more && !this.#nextSegment()) {
+      if (!more && !(await this.#nextSegment())) {
         // The last records of all were damaged: nothing follows whose seq would show it.
         while (!isFull(batch) && this.#nextSeq <= this.store.durableSeq) this.#addDamaged(batch);
       }
@@ -47,20 +48,30 @@ export class SpoolReader {
     return batch.events;
   }
 
-  #seek(seq: number): void {
-    this.#segment = this.store.segments.findLast((segment) => segment.firstSeq <= seq) ?? this.store.segments[0];
-    this.#offset = 0;
+  async close(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close();
+  }
+
+  async #seek(seq: number): Promise<void> {
+    await this.#turnTo(this.store.segments.findLast((segment) => segment.firstSeq <= seq) ?? this.store.segments[0]);
     this.#nextSeq = seq;
     this.#damaged = [];
   }
 
-  #nextSegment(): boolean {
+  async #nextSegment(): Promise<boolean> {
     const number = this.#segment?.number ?? 0;
     const next = this.store.segments.find((segment) => segment.number > number);
     if (next === undefined) return false;
-    this.#segment = next;
-    this.#offset = 0;
+    await this.#turnTo(next);
     return true;
+  }
+
+  async #turnTo(segment: Segment | undefined): Promise<void> {
+    await this.close();
+    this.#segment = segment;
+    this.#offset = 0;
   }
 
   /** @returns false at the end of the segment */
@@ -68,7 +79,7 @@ export class SpoolReader {
     const segment = this.#segment;
     if (segment === undefined) return false;
     for (let pieceBytes = PIECE_BYTES; this.#offset < segment.bytes; pieceBytes *= 2) {
-      const piece = await readPiece(segment, this.#offset, pieceBytes);
+      const piece = await this.#readBytes(segment, pieceBytes);
       const start = this.#offset;
       for (const line of readLines(piece)) {
         if (!(await this.#take(line, segment, start + line.offset, batch))) return true;
@@ -77,6 +88,13 @@ export class SpoolReader {
       if (this.#offset > start) return true;
     }
     return false;
+  }
+
+  async #readBytes(segment: Segment, mostBytes: number): Promise<Buffer> {
+    this.#file ??= await open(segment.path, 'r');
+    const length = Math.min(mostBytes, segment.bytes - this.#offset);
+    const { buffer, bytesRead } = await this.#file.read(Buffer.allocUnsafe(length), 0, length, this.#offset);
+    return buffer.subarray(0, bytesRead);
   }
 
   /** @returns false when the line is to be read again, for the next batch */
@@ -95,7 +113,7 @@ export class SpoolReader {
       this.#addDamaged(batch);
     }
     if (isFull(batch)) return false;
-    batch.events.push(parseJson(record.json));
+    batch.events.push(record.json);
     batch.bytes += line.length;
     this.#nextSeq = record.seq + 1;
     this.#damaged = [];
@@ -110,7 +128,7 @@ export class SpoolReader {
 }
 
 interface Batch {
-  readonly events: unknown[];
+  readonly events: Buffer[];
   bytes: number;
   readonly limit: number;
   readonly maxBytes: number;
@@ -118,16 +136,4 @@ interface Batch {
 
 function isFull({ events, bytes, limit, maxBytes }: Batch): boolean {
   return events.length >= limit || bytes >= maxBytes;
-}
-
-async function readPiece(segment: Segment, offset: number, pieceBytes: number): Promise<Buffer> {
-  const length = Math.min(pieceBytes, segment.bytes - offset);
-  const piece = Buffer.allocUnsafe(length);
-  const file = await open(segment.path, 'r');
-  try {
-    const { bytesRead } = await file.read(piece, 0, length, offset);
-    return piece.subarray(0, bytesRead);
-  } finally {
-    await file.close();
-  }
 }

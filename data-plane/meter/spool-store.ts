@@ -3,7 +3,7 @@ import { open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { SegmentWriter, createSegment, type Segment, type SpoolIo } from './segment-file.js';
-import { encodeRecord, type SpoolRecord } from './spool-record.js';
+import { encodeRecords, type SpoolRecord } from './spool-record.js';
 import { SpoolReserve } from './spool-reserve.js';
 
 /** Where a call's start record lies, while the call has not ended. */
@@ -126,36 +126,51 @@ export class SpoolStore {
     return this.#confirmedSeq;
   }
 
-  /** @throws the system's error */
-  appendStart(record: Omit<SpoolRecord, 'type' | 'seq'>): void {
+  /**
+   * All of them or none.
+   * @throws the system's error
+   */
+  appendStarts(records: readonly Omit<SpoolRecord, 'type' | 'seq'>[]): void {
     if (this.#syncFailed) throw new Error('the disk does not take what was written');
     this.#reserve.demand();
-    const bytes = encodeRecord({ ...record, type: 'S', seq: 0 });
-    const offset = this.#append(bytes);
-    this.#openStarts.set(record.eventId, { segment: this.#writer.segment, offset, length: bytes.length });
-    this.#writer.segment.openStarts += 1;
+    const lines = encodeRecords(records.map((record) => ({ ...record, type: 'S', seq: 0 })));
+    let offset = this.#append(lines.bytes);
+    const { segment } = this.#writer;
+    for (const [index, { eventId }] of records.entries()) {
+      const length = lines.lengths[index] ?? 0;
+      this.#openStarts.set(eventId, { segment, offset, length });
+      offset += length;
+    }
+    segment.openStarts += records.length;
   }
 
   /**
-   * @param record its seq must be the next
+   * All of them or none.
+   * @param records their seqs must be the next
    * @throws the system's error
    */
-  appendEnd(record: Omit<SpoolRecord, 'type'>): void {
-    if (record.seq !== this.#nextSeq) throw new RangeError(`seq ${record.seq} where ${this.#nextSeq} comes next`);
-    const bytes = encodeRecord({ ...record, type: 'E' });
+  appendEnds(records: readonly Omit<SpoolRecord, 'type'>[]): void {
+    for (const [index, { seq }] of records.entries()) {
+      if (seq !== this.#nextSeq + index) throw new RangeError(`seq ${seq} where ${this.#nextSeq + index} comes next`);
+    }
+    const { bytes } = encodeRecords(records.map((record) => ({ ...record, type: 'E' })));
     try {
       this.#append(bytes);
     } catch (error) {
       if (!this.#reserve.release()) throw error;
       this.#append(bytes);
     }
-    this.#nextSeq += 1;
-    this.#writer.segment.lastSeq = record.seq;
-    const start = this.#openStarts.get(record.eventId);
+    this.#nextSeq += records.length;
+    this.#writer.segment.lastSeq = this.lastSeq;
+    for (const { eventId, seq } of records) this.#settleStart(eventId, seq);
+  }
+
+  #settleStart(eventId: string, seq: number): void {
+    const start = this.#openStarts.get(eventId);
     if (start === undefined) return;
-    this.#openStarts.delete(record.eventId);
+    this.#openStarts.delete(eventId);
     start.segment.openStarts -= 1;
-    start.segment.lastSeq = Math.max(start.segment.lastSeq, record.seq);
+    start.segment.lastSeq = Math.max(start.segment.lastSeq, seq);
   }
 
   /** All that was ever written here is settled and in the ledger. */

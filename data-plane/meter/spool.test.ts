@@ -1,17 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { usageEventSchema } from '@pingtoken/shared/usage-event';
+import { parseJson } from '@pingtoken/shared/wire';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { SpoolFixture, endOf, readEvents, startOf } from '../../test/kit/spool-fixture.js';
-import { SYSTEM_IO, type SpoolIo } from './segment-file.js';
-import { decodeRecord, encodeRecord, readLines } from './spool-record.js';
-import type { SpoolLimits, SpoolStore } from './spool-store.js';
+import { SpoolFixture, endOf, readEvents, recordCall, segmentPath, startOf } from '../../test/kit/spool-fixture.js';
+import { SYSTEM_IO } from './segment-file.js';
+import { decodeRecord, encodeRecords, readLines } from './spool-record.js';
+import type { SpoolStore } from './spool-store.js';
 import { SpoolReader } from './spool-reader.js';
-import { SpoolReserve } from './spool-reserve.js';
-import { SpoolUnavailableError } from './spool.js';
 
 describe('a spool record', () => {
   it('is read as it was written, whatever it holds', () => {
@@ -25,20 +24,51 @@ describe('a spool record', () => {
         text,
         (type, eventId, seq, atMs, value) => {
           const record = { type, eventId, seq, atMs, json: JSON.stringify({ value }) };
-          const [line] = readLines(encodeRecord(record));
-          expect(line?.record).toEqual(record);
+          const [line] = readLines(encodeRecords([record]).bytes);
+          expect(line?.record).toEqual({ ...record, json: Buffer.from(record.json) });
         },
       ),
     );
   });
 
   it('is recognised as damaged when any bit of it is', () => {
-    const line = encodeRecord({ type: 'E', eventId: randomUUID(), seq: 3, atMs: 1, json: '{"a":1}' }).subarray(0, -1);
+    const line = encodeRecords([{ type: 'E', eventId: randomUUID(), seq: 3, atMs: 1, json: '{"a":1}' }]).bytes.subarray(
+      0,
+      -1,
+    );
     for (let bit = 0; bit < line.length * 8; bit += 1) {
       const damaged = Buffer.from(line);
       damaged[bit >> 3] = (damaged[bit >> 3] ?? 0) ^ (1 << (bit & 7));
       expect(decodeRecord(damaged)).toBeUndefined();
     }
+  });
+});
+
+describe('spool records', () => {
+  it('of one write are each where their lengths say, however much text they hold', () => {
+    const json = fc.string({ unit: 'grapheme', maxLength: 200 }).map((value) => JSON.stringify({ value }));
+    const texts = fc.array(
+      fc.oneof(
+        { weight: 9, arbitrary: json },
+        json.map((text) => text.padEnd(300_000, '模')),
+      ),
+    );
+    fc.assert(
+      fc.property(texts, (jsons) => {
+        const records = jsons.map((text, seq) => ({
+          type: 'E' as const,
+          eventId: String(seq),
+          seq,
+          atMs: 1,
+          json: text,
+        }));
+        const { bytes, lengths } = encodeRecords(records);
+        const lines = [...readLines(bytes)];
+        expect(lines.map(({ length }) => length)).toEqual(lengths);
+        expect(lines.map(({ record }) => record?.json.toString())).toEqual(jsons);
+      }),
+      { numRuns: 30 },
+    );
   });
 });
 
@@ -53,8 +83,8 @@ describe('the spool', () => {
   it('turns ends into usage events with contiguous seqs that the contract accepts', async () => {
     const { spool, store } = fixture.create();
     const starts = [startOf(), startOf(), startOf()];
-    for (const start of starts) spool.start(start);
-    for (const start of starts.toReversed()) spool.end(endOf(start));
+    await Promise.all(starts.map((start) => spool.start(start)));
+    await Promise.all(starts.toReversed().map((start) => spool.end(endOf(start))));
     await store.sync();
     const events = await readEvents(store);
     expect(events.map((event) => usageEventSchema.parse(event).seq)).toEqual([1, 2, 3]);
@@ -62,13 +92,74 @@ describe('the spool', () => {
     expect(events[0]).toMatchObject({ kind: 'usage', spoolId: spool.spoolId });
   });
 
+  describe('in one turn of the event loop', () => {
+    function createCounted() {
+      const io = { ...SYSTEM_IO, writeSync: vi.fn(SYSTEM_IO.writeSync) };
+      const created = fixture.create({ io });
+      const records = async (): Promise<(readonly [string, string])[]> => {
+        const lines = [...readLines(await readFile(segmentPath(created.store)))];
+        return lines.map(({ record }) => [record?.type ?? '', record?.eventId ?? '']);
+      };
+      return { ...created, records, writes: io.writeSync.mock.calls };
+    }
+
+    it('writes all starts with one system call and all ends with one, the ends first', async () => {
+      const { spool, store, writes, records } = createCounted();
+      const [first, second, third, fourth] = [startOf(), startOf(), startOf(), startOf()];
+      await Promise.all([first, second].map((start) => spool.start(start)));
+      expect(writes).toHaveLength(1);
+      await Promise.all([spool.start(third), spool.end(endOf(second)), spool.start(fourth), spool.end(endOf(first))]);
+      expect(writes).toHaveLength(3);
+      await Promise.all([third, fourth].map((start) => spool.end(endOf(start))));
+      expect(writes).toHaveLength(4);
+      expect(await records()).toEqual([
+        ['S', first.eventId],
+        ['S', second.eventId],
+        ['E', second.eventId],
+        ['E', first.eventId],
+        ['S', third.eventId],
+        ['S', fourth.eventId],
+        ['E', third.eventId],
+        ['E', fourth.eventId],
+      ]);
+      expect(store.openStarts.size).toBe(0);
+    });
+
+    it('says of no record that it is written before it is', async () => {
+      const { spool, writes } = createCounted();
+      const start = startOf();
+      const writesSeen = [spool.start(start), spool.start(startOf())].map(async (written) => {
+        await written;
+        return writes.length;
+      });
+      expect(writes).toHaveLength(0);
+      expect(await Promise.all(writesSeen)).toEqual([1, 1]);
+      const ended = spool.end(endOf(start));
+      expect(writes).toHaveLength(1);
+      await ended;
+      expect(writes).toHaveLength(2);
+    });
+
+    it('writes what came in it when it is closed before the turn is over', async () => {
+      const { spool, writes } = createCounted();
+      const [ended, cut] = [startOf(), startOf()];
+      await spool.start(ended);
+      const written = Promise.all([spool.start(cut), spool.end(endOf(ended))]);
+      await spool.close();
+      await written;
+      expect(writes).toHaveLength(3);
+      expect(await readEvents(await fixture.recoverOne())).toMatchObject([
+        { eventId: ended.eventId, kind: 'usage', seq: 1 },
+        { eventId: cut.eventId, kind: 'interrupted', seq: 2 },
+      ]);
+    });
+  });
+
   it('hands nothing to the queue that a power cut could still take back', async () => {
     let allow: () => void = () => undefined;
     const io = { ...SYSTEM_IO, datasync: () => new Promise<void>((resolve) => (allow = resolve)) };
     const { spool, store } = fixture.create({ io });
-    const start = startOf();
-    spool.start(start);
-    spool.end(endOf(start));
+    await recordCall(spool);
     await delay(60);
     expect(store.lastSeq).toBe(1);
     expect(await readEvents(store)).toEqual([]);
@@ -85,9 +176,9 @@ describe('the spool', () => {
     const { spool, store } = fixture.create();
     await delay(30);
     const start = startOf();
-    spool.start(start);
-    spool.end(endOf(start));
+    await spool.start(start);
     const startedAt = performance.now();
+    await spool.end(endOf(start));
     await vi.waitFor(
       () => {
         expect(store.durableSeq).toBe(1);
@@ -97,106 +188,6 @@ describe('the spool', () => {
     expect(performance.now() - startedAt).toBeLessThan(50);
   });
 
-  describe('on a full disk', () => {
-    function createFull(limits: Partial<SpoolLimits> = {}) {
-      const disk = { freeBytes: 0, truncates: true };
-      const io: SpoolIo = {
-        ...SYSTEM_IO,
-        // As a real one: it takes what fits, and refuses the rest with the next call.
-        writeSync: (fd, bytes, offset, length) => {
-          const fits = Math.min(length, disk.freeBytes);
-          if (fits === 0) throw Object.assign(new Error('no space left'), { code: 'ENOSPC' });
-          disk.freeBytes -= fits;
-          return SYSTEM_IO.writeSync(fd, bytes, offset, fits);
-        },
-        truncateSync: (fd, length) => {
-          if (!disk.truncates) throw Object.assign(new Error('I/O error'), { code: 'EIO' });
-          SYSTEM_IO.truncateSync(fd, length);
-        },
-      };
-      return { disk, ...fixture.create({ io, limits }) };
-    }
-
-    it('lets no call out', () => {
-      const { spool, disk } = createFull();
-      expect(() => {
-        spool.start(startOf());
-      }).toThrow(SpoolUnavailableError);
-      disk.freeBytes = 1e6;
-      spool.start(startOf());
-    });
-
-    it('loses no end: it is written, in order, when there is room again', async () => {
-      const { spool, store, disk } = createFull();
-      disk.freeBytes = 1e6;
-      const starts = [startOf(), startOf(), startOf()];
-      for (const start of starts) spool.start(start);
-      for (const truncates of [true, false]) {
-        // In the middle of a record, with and without a disk that lets the torn part be cut off.
-        Object.assign(disk, { freeBytes: 100, truncates });
-        for (const start of truncates ? starts.slice(0, 1) : starts.slice(1)) spool.end(endOf(start));
-        expect(() => {
-          spool.start(startOf());
-        }).toThrow(SpoolUnavailableError);
-        Object.assign(disk, { freeBytes: 1e6, truncates: true });
-        await vi.waitFor(() => {
-          expect(store.lastSeq).toBe(truncates ? 1 : 3);
-        });
-      }
-      await store.sync();
-      const events = await readEvents(store);
-      expect(events.map(({ eventId }) => eventId)).toEqual(starts.map(({ eventId }) => eventId));
-      expect((await readdir(fixture.root)).filter((name) => name.endsWith('.corrupt'))).toEqual([]);
-    });
-
-    it('keeps room for the ends of open calls, so that a spool which filled its own disk is not stuck', async () => {
-      const { spool, store, disk } = createFull({ segmentBytes: 4000, reserveBytes: 20_000 });
-      disk.freeBytes = 30_000;
-      await delay(1100);
-      const starts = [];
-      for (;;) {
-        const start = startOf();
-        try {
-          spool.start(start);
-        } catch {
-          break;
-        }
-        starts.push(start);
-      }
-      expect(starts.length).toBeGreaterThan(10);
-      vi.spyOn(SpoolReserve.prototype, 'release').mockImplementationOnce(function (this: SpoolReserve) {
-        disk.freeBytes += 20_000;
-        return SpoolReserve.prototype.release.call(this);
-      });
-      for (const start of starts) spool.end(endOf(start));
-      expect(store.lastSeq).toBe(starts.length);
-      expect(() => {
-        spool.start(startOf());
-      }).toThrow(SpoolUnavailableError);
-      // The ledger has them, their segments go, and with the room that makes calls may start again.
-      disk.freeBytes += 30_000;
-      await vi.waitFor(
-        () => {
-          spool.start(startOf());
-        },
-        { timeout: 3000 },
-      );
-    });
-
-    it('lets no call out while the disk does not take what was written', async () => {
-      const io = { ...SYSTEM_IO, datasync: () => Promise.reject(new Error('EIO')) };
-      const { spool, store } = fixture.create({ io });
-      spool.start(startOf());
-      await store.sync();
-      expect(() => {
-        spool.start(startOf());
-      }).toThrow(SpoolUnavailableError);
-      Object.assign(io, { datasync: SYSTEM_IO.datasync });
-      await store.sync();
-      spool.start(startOf());
-    });
-  });
-
   describe('segments', () => {
     const limits = { segmentBytes: 2000, segmentsBeforeCarry: 3, tidyAfterMs: 5 };
     const filesOf = async (store: SpoolStore): Promise<string[]> =>
@@ -204,11 +195,7 @@ describe('the spool', () => {
 
     it('are deleted when all in them is confirmed, and not before', async () => {
       const { spool, store } = fixture.create({ limits });
-      for (let count = 0; count < 20; count += 1) {
-        const start = startOf();
-        spool.start(start);
-        spool.end(endOf(start));
-      }
+      for (let count = 0; count < 20; count += 1) await recordCall(spool);
       await store.sync();
       const all = await filesOf(store);
       expect(all.length).toBeGreaterThan(6);
@@ -225,11 +212,9 @@ describe('the spool', () => {
     it('are not held back by a call that lasts, and the call is not forgotten', async () => {
       const { spool, store } = fixture.create({ limits });
       const lasting = startOf();
-      spool.start(lasting);
+      await spool.start(lasting);
       for (let count = 0; count < 30; count += 1) {
-        const start = startOf();
-        spool.start(start);
-        spool.end(endOf(start));
+        await recordCall(spool);
         if (count % 10 === 9) {
           await store.sync();
           store.confirm(store.lastSeq);
@@ -247,25 +232,23 @@ describe('the spool', () => {
       const reader = new SpoolReader(store, pino({ level: 'silent' }));
       const seen: unknown[] = [];
       for (let round = 0; round < 12; round += 1) {
-        const short = startOf();
-        spool.start(short);
-        spool.end(endOf(short));
+        await recordCall(spool);
         await store.sync();
-        seen.push(...(await reader.read({ afterSeq: seen.length, limit: 100, maxBytes: 1e6 })));
+        const texts = await reader.read({ afterSeq: seen.length, limit: 100, maxBytes: 1e6 });
+        seen.push(...texts.map((text) => parseJson(text.toString())));
         // Behind the last end that was read, calls that last: their starts move on, and the segment goes.
-        for (let count = 0; count < 4; count += 1) spool.start(startOf());
+        for (let count = 0; count < 4; count += 1) await spool.start(startOf());
         store.confirm(seen.length);
         await delay(30);
       }
+      await reader.close();
       expect(seen).toMatchObject(Array.from({ length: 12 }, (_, index) => ({ seq: index + 1, kind: 'usage' })));
       expect(store.segments[0]?.number).toBeGreaterThan(1);
     });
 
-    it('are passed over by a confirmation of what was never written', () => {
+    it('are passed over by a confirmation of what was never written', async () => {
       const { spool, store } = fixture.create();
-      const start = startOf();
-      spool.start(start);
-      spool.end(endOf(start));
+      await recordCall(spool);
       store.confirm(99);
       expect(store.confirmedSeq).toBe(0);
       store.confirm(1);

@@ -26,16 +26,23 @@ export type StartRecord = Pick<
 /** How a call ended; the spool adds its own id, the sequence number and the kind. */
 export type EndRecord = Omit<UsageEvent, 'version' | 'spoolId' | 'seq' | 'kind'>;
 
+/**
+ * What comes in one turn of the event loop is written with one system call, at the end of the turn: a write for each record
+ * would cost more than all else that is done for it.
+ */
 export interface Spool {
   /** UUIDv7, new at every process start. */
   readonly spoolId: string;
   /**
-   * Written to the file when it returns: a kill -9 after that cannot take it.
+   * Written to the file when it resolves: a kill -9 after that cannot take it.
    * @throws SpoolUnavailableError (disk full, I/O error): the call must not go out
    */
-  start(record: StartRecord): void;
-  /** Settles a started call; becomes a usage event with the next seq. Never throws: kept in memory and retried if the disk refuses. */
-  end(record: EndRecord): void;
+  start(record: StartRecord): Promise<void>;
+  /**
+   * Settles a started call; becomes a usage event with the next seq. Resolves when it is written, or when the disk has
+   * refused it: it is kept in memory then and tried again. Never rejects.
+   */
+  end(record: EndRecord): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -57,6 +64,13 @@ export interface CreateSpoolOptions {
 
 const RETRY_MS = 100;
 
+/** What one turn of the event loop has brought; its ends are with all that have not been written. */
+interface Turn {
+  readonly starts: StartRecord[];
+  readonly started: PromiseWithResolvers<void>;
+  readonly ended: PromiseWithResolvers<void>;
+}
+
 /**
  * The spool of this process.
  * @throws the system's error when its folder cannot be made: a data plane that can keep no record does not start
@@ -74,56 +88,107 @@ export function createSpool({ root, logger, io = SYSTEM_IO, limits }: CreateSpoo
     logger,
     limits: { ...SPOOL_LIMITS, ...limits },
   });
-  /** Ends that the disk has refused, in order. There are never more than calls were open, for no call starts meanwhile. */
-  const unwritten: EndRecord[] = [];
-  let retry: NodeJS.Timeout | undefined;
+  return { spool: new TurnSpool(store, logger), store };
+}
 
-  function writeEnd(record: EndRecord): void {
-    const event: UsageEvent = { ...record, version: 1, spoolId, seq: store.lastSeq + 1, kind: 'usage' };
-    const { eventId, seq } = event;
-    store.appendEnd({ eventId, seq, atMs: record.endedAt, json: JSON.stringify(event) });
+/** Gathers what one turn of the event loop brings. */
+class TurnSpool implements Spool {
+  readonly spoolId: string;
+  /** Ends in order. Of those that the disk refuses there are never more than calls were open: no call starts meanwhile. */
+  readonly #unwritten: EndRecord[] = [];
+  #retry: NodeJS.Timeout | undefined;
+  #turn: Turn | undefined;
+
+  constructor(
+    private readonly store: SpoolStore,
+    private readonly logger: Logger,
+  ) {
+    this.spoolId = store.spoolId;
+  }
+
+  start(record: StartRecord): Promise<void> {
+    const { starts, started } = this.#currentTurn();
+    starts.push(record);
+    return started.promise;
+  }
+
+  end(record: EndRecord): Promise<void> {
+    this.#unwritten.push(record);
+    return this.#currentTurn().ended.promise;
+  }
+
+  async close(): Promise<void> {
+    this.#finishTurn();
+    clearTimeout(this.#retry);
+    // What the disk still refuses has its start on disk, and the next process records it as interrupted.
+    if (this.#unwritten.length > 0) this.#tryUnwritten();
+    clearTimeout(this.#retry);
+    await this.store.close();
+  }
+
+  #currentTurn(): Turn {
+    if (this.#turn !== undefined) return this.#turn;
+    setImmediate(() => {
+      this.#finishTurn();
+    });
+    this.#turn = { starts: [], started: Promise.withResolvers(), ended: Promise.withResolvers() };
+    // Whoever started a call hears of it; nobody did in a turn of ends alone.
+    this.#turn.started.promise.catch(() => undefined);
+    return this.#turn;
+  }
+
+  #finishTurn(): void {
+    if (this.#turn === undefined) return;
+    const { starts, started, ended } = this.#turn;
+    this.#turn = undefined;
+    if (this.#retry === undefined) this.#tryUnwritten();
+    ended.resolve();
+    try {
+      this.#writeStarts(starts);
+      started.resolve();
+    } catch (error) {
+      started.reject(new SpoolUnavailableError(error));
+    }
   }
 
   /** @throws the system's error */
-  function writeUnwritten(): void {
-    for (let first = unwritten[0]; first !== undefined; first = unwritten[0]) {
-      writeEnd(first);
-      unwritten.shift();
-    }
+  #writeStarts(records: readonly StartRecord[]): void {
+    if (records.length === 0) return;
+    if (this.#unwritten.length > 0) throw new Error('the disk has refused earlier records');
+    this.store.appendStarts(
+      records.map((record) => ({ eventId: record.eventId, atMs: record.admittedAt, json: JSON.stringify(record) })),
+    );
   }
 
-  function tryUnwritten(): void {
-    retry = undefined;
+  /** @throws the system's error */
+  #writeEnds(records: readonly EndRecord[]): void {
+    const firstSeq = this.store.lastSeq + 1;
+    this.store.appendEnds(
+      records.map((record, index) => {
+        const seq = firstSeq + index;
+        const event: UsageEvent = { ...record, version: 1, spoolId: this.spoolId, seq, kind: 'usage' };
+        return { eventId: record.eventId, seq, atMs: record.endedAt, json: JSON.stringify(event) };
+      }),
+    );
+  }
+
+  #tryUnwritten(): void {
+    // After a failure one by one: a disk that has room for some of them takes those.
+    const atOnce = this.#retry === undefined ? this.#unwritten.length : 1;
+    this.#retry = undefined;
     try {
-      writeUnwritten();
+      while (this.#unwritten.length > 0) {
+        this.#writeEnds(this.#unwritten.slice(0, atOnce));
+        this.#unwritten.splice(0, atOnce);
+      }
     } catch (error) {
-      logger.error({ reason: String(error), unwritten: unwritten.length }, 'the usage spool cannot be written');
-      retry = setTimeout(tryUnwritten, RETRY_MS);
+      this.logger.error(
+        { reason: String(error), unwritten: this.#unwritten.length },
+        'the usage spool cannot be written',
+      );
+      this.#retry = setTimeout(() => {
+        this.#tryUnwritten();
+      }, RETRY_MS);
     }
   }
-
-  const spool: Spool = {
-    spoolId,
-    start: (record) => {
-      try {
-        writeUnwritten();
-        store.appendStart({ eventId: record.eventId, atMs: record.admittedAt, json: JSON.stringify(record) });
-      } catch (error) {
-        throw new SpoolUnavailableError(error);
-      }
-    },
-    end: (record) => {
-      unwritten.push(record);
-      if (retry === undefined) tryUnwritten();
-    },
-    close: async () => {
-      clearTimeout(retry);
-      retry = undefined;
-      // What the disk still refuses has its start on disk, and the next process records it as interrupted.
-      if (unwritten.length > 0) tryUnwritten();
-      clearTimeout(retry);
-      await store.close();
-    },
-  };
-  return { spool, store };
 }

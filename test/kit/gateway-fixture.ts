@@ -162,14 +162,18 @@ export class MemorySpool implements Spool {
   readonly starts: StartRecord[] = [];
   readonly ends: EndRecord[] = [];
   isBroken = false;
+  /** What an end waits for until it is written. */
+  written: Promise<void> = Promise.resolve();
 
-  start(record: StartRecord): void {
-    if (this.isBroken) throw new SpoolUnavailableError(new Error('disk full'));
+  start(record: StartRecord): Promise<void> {
+    if (this.isBroken) return Promise.reject(new SpoolUnavailableError(new Error('disk full')));
     this.starts.push(record);
+    return Promise.resolve();
   }
 
-  end(record: EndRecord): void {
+  end(record: EndRecord): Promise<void> {
     this.ends.push(record);
+    return this.written;
   }
 
   close(): Promise<void> {

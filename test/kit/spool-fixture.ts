@@ -45,6 +45,12 @@ export const endOf = (start: StartRecord): EndRecord => ({
   billedAttempt: 0,
 });
 
+/** A call from its start to its end, each of them written. */
+export async function recordCall(spool: Spool, start: StartRecord = startOf()): Promise<void> {
+  await spool.start(start);
+  await spool.end(endOf(start));
+}
+
 const logger = pino({ level: 'silent' });
 
 /** A folder of spools, and the processes that write, die and recover there. */
@@ -90,8 +96,9 @@ export class SpoolFixture {
 /** Everything that a spool would still enqueue. */
 export async function readEvents(store: SpoolStore): Promise<UsageEvent[]> {
   const reader = new SpoolReader(store, logger);
-  const events = await reader.read({ afterSeq: store.confirmedSeq, limit: 100_000, maxBytes: 1e9 });
-  return events as UsageEvent[];
+  const texts = await reader.read({ afterSeq: store.confirmedSeq, limit: 100_000, maxBytes: 1e9 });
+  await reader.close();
+  return texts.map((text) => JSON.parse(text.toString()) as UsageEvent);
 }
 
 export function segmentPath(store: SpoolStore, index = 0): string {

@@ -130,8 +130,7 @@ export interface ChatTool {
 }
 
 export type ToolChoice =
-  | { readonly kind: 'auto' | 'none' | 'required' }
-  | { readonly kind: 'tool'; readonly name: string };
+  { readonly kind: 'auto' | 'none' | 'required' } | { readonly kind: 'tool'; readonly name: string };
 
 export type ResponseFormat =
   | { readonly kind: 'json' }
