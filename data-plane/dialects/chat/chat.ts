@@ -276,6 +276,15 @@ export interface ChatDialect {
   /** @param model what the caller called it */
   writeAnswer(answer: ChatAnswer, model: string): Json;
   createStreamReader(): ChatStreamReader;
+  /** What an answer that is relayed as it is says was used. @returns undefined where it reports nothing */
+  readUsage(body: Json): Usage | undefined;
+  createUsageReader(): ChatUsageReader;
+  /** Bytes without which no event and no body of this vendor's can report usage: `"usage"`, `"usageMetadata"`. */
+  readonly usageMark: string;
+  /** Behind the provider's base URL, which holds the API's version: `/chat/completions`, `/messages`. */
+  requestPath(call: { readonly upstreamModel: string; readonly streamed: boolean }): string;
+  /** Headers that every request of this dialect has, besides content type and credential: `anthropic-version`. */
+  readonly requestHeaders: Readonly<Record<string, string>>;
   createStreamWriter(call: { readonly model: string; readonly wantsUsage: boolean }): ChatStreamWriter;
   /** The body of an error, and of an error event where `inStream`. */
   writeError(error: ChatError & { readonly status: number; readonly param: string | null }): Json;
@@ -288,6 +297,12 @@ export interface ChatStreamReader {
    * @returns whether the stream was whole: it said that it had finished
    */
   end(): boolean;
+}
+
+/** Follows a stream that is relayed as it is. */
+export interface ChatUsageReader {
+  /** @returns the running total so far; undefined while nothing was reported */
+  push(event: SseEvent): Usage | undefined;
 }
 
 /** Texts are whole SSE events, blank line included; empty where there is nothing to say yet. */
