@@ -28,7 +28,10 @@ export function createForwarder({ snapshot, logger, ...timeouts }: ForwarderOpti
   const open = new OpenCalls<Relay>();
   const jsonCaller = createJsonCaller(timeouts);
   const passthroughCaller = createPassthroughCaller(timeouts);
+  let checked = snapshot.catalogue;
   const revocations = setInterval(() => {
+    if (snapshot.catalogue === checked) return;
+    checked = snapshot.catalogue;
     cutRevoked(open, snapshot);
   }, REVOCATION_CHECK_MS);
   revocations.unref();
@@ -58,7 +61,10 @@ export function createForwarder({ snapshot, logger, ...timeouts }: ForwarderOpti
   };
 }
 
-/** A revoked key's open calls end too: who took the key away wants its use to stop, not only its next use. */
+/**
+ * A revoked key's open calls end too, at the first change of the config that is seen: who took the key away wants its use to stop, not
+ * only its next use.
+ */
 function cutRevoked(open: OpenCalls<Relay>, snapshot: Snapshot): void {
   for (const relay of open.list()) {
     const account = snapshot.findAccount(relay.call.routed.keyHash);

@@ -82,7 +82,7 @@ describe.each(UPSTREAM_CLIENTS)('an answer over $client', ({ client, path }) => 
       const { promise, resolve } = Promise.withResolvers<undefined>();
       const { spool } = relay.gateway;
       vi.spyOn(spool, 'start').mockImplementation((record) => {
-        spool.starts.push(record);
+        spool.starts.push({ ...record, ...record.facts.values });
         return promise;
       });
       const raw = relay.openCall();

@@ -10,18 +10,23 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Enqueuer } from './enqueue.js';
 import { recoverSpools } from './recover-spools.js';
 import type { SpoolStore } from './spool-store.js';
-import { createSpool, type EndRecord, type Spool } from './spool.js';
+import { createSpool, SharedFacts, type EndRecord, type Spool } from './spool.js';
 import type { UsageQueue } from './usage-queue.js';
 
 const logger = pino({ level: 'silent' });
 const endOf = (eventId: string = randomUUID()): EndRecord => ({
   eventId,
-  tenantId: randomUUID(),
-  apiKeyId: randomUUID(),
-  memberId: randomUUID(),
-  config: { epoch: 1, seq: 1 },
-  operation: 'chat-completions',
-  model: 'm',
+  facts: new SharedFacts({
+    tenantId: randomUUID(),
+    apiKeyId: randomUUID(),
+    memberId: randomUUID(),
+    config: { epoch: 1, seq: 1 },
+    operation: 'chat-completions',
+    model: 'm',
+    priceCardVersionId: randomUUID(),
+    leaseIds: [],
+    client: null,
+  }),
   streamed: false,
   admittedAt: 1,
   endedAt: 2,
@@ -30,9 +35,6 @@ const endOf = (eventId: string = randomUUID()): EndRecord => ({
   status: 200,
   attempts: [],
   billedAttempt: null,
-  priceCardVersionId: randomUUID(),
-  leaseIds: [],
-  client: null,
 });
 
 /** A queue as the worker sees it, with an outage to switch on. */

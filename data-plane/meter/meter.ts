@@ -6,7 +6,7 @@ import { refuse, type Refusal } from '../http-error.js';
 import type { Observer } from '../observe.js';
 import type { PlannedAttempt, Routed } from '../route/route.js';
 import type { ClientSealers } from './seal-client.js';
-import { SpoolUnavailableError, type Spool, type StartRecord } from './spool.js';
+import { SharedFacts, SpoolUnavailableError, type CallFacts, type Spool, type StartRecord } from './spool.js';
 
 export interface MeterOptions {
   readonly spool: Spool;
@@ -24,9 +24,16 @@ export interface Meter {
 }
 
 export function createMeter({ spool, clientSealers, observer, trustedProxies }: MeterOptions): Meter {
+  const factsOf = createFactsMemo(clientSealers, trustedProxies);
   return {
     begin: async (routed) => {
-      const start = startRecord(routed, clientSealers, trustedProxies);
+      const start: StartRecord = {
+        facts: factsOf(routed),
+        eventId: routed.requestId,
+        streamed: routed.streamed,
+        admittedAt: routed.admittedAt,
+        attempts: [attemptRecord(routed.attempts[0], { status: null, usage: undefined })],
+      };
       try {
         await spool.start(start);
       } catch (error) {
@@ -38,23 +45,52 @@ export function createMeter({ spool, clientSealers, observer, trustedProxies }: 
   };
 }
 
-function startRecord(routed: Routed, clientSealers: ClientSealers, trusted: readonly AddressRange[]): StartRecord {
+/** The calls over one connection are nearly always of one key and one model: what their records share is made once. */
+function createFactsMemo(
+  clientSealers: ClientSealers,
+  trusted: readonly AddressRange[],
+): (routed: Routed) => SharedFacts {
+  const last = new WeakMap<object, SharedFacts>();
+  return (routed) => {
+    const { socket } = routed.request;
+    const facts = callFacts(routed, clientSealers, trusted);
+    const before = last.get(socket);
+    if (before !== undefined && isSame(before.values, facts)) return before;
+    const shared = new SharedFacts(facts);
+    last.set(socket, shared);
+    return shared;
+  };
+}
+
+function callFacts(routed: Routed, clientSealers: ClientSealers, trusted: readonly AddressRange[]): CallFacts {
   const { account, catalogue, member, request } = routed;
   return {
-    eventId: routed.requestId,
     tenantId: account.tenant.id,
     apiKeyId: account.apiKey.id,
     memberId: member.id,
     config: catalogue.position,
     operation: routed.operation,
     model: routed.model,
-    streamed: routed.streamed,
-    admittedAt: routed.admittedAt,
-    attempts: [attemptRecord(routed.attempts[0], { status: null, usage: undefined })],
     priceCardVersionId: routed.priceCardVersionId,
-    leaseIds: [],
+    leaseIds: NO_LEASES,
     client: clientSealers.seal(member.sealingKey, readCallerClient(request, trusted), request.socket),
   };
+}
+
+const NO_LEASES: string[] = [];
+
+function isSame(one: CallFacts, other: CallFacts): boolean {
+  return (
+    one.apiKeyId === other.apiKeyId &&
+    one.memberId === other.memberId &&
+    one.tenantId === other.tenantId &&
+    one.config === other.config &&
+    one.operation === other.operation &&
+    one.model === other.model &&
+    one.priceCardVersionId === other.priceCardVersionId &&
+    one.leaseIds === other.leaseIds &&
+    one.client === other.client
+  );
 }
 
 function attemptRecord(

@@ -10,7 +10,7 @@ import { SYSTEM_IO, listSegments, type Segment, type SpoolIo } from './segment-f
 import { readLines, type FoundRecord, type SpoolLine } from './spool-record.js';
 import { RESERVE_FILE } from './spool-reserve.js';
 import { SPOOL_LIMITS, SpoolStore, type OpenStart, type SpoolContents, type SpoolLimits } from './spool-store.js';
-import type { StartRecord } from './spool.js';
+import type { StartedCall } from './spool.js';
 
 export interface RecoverSpoolsOptions {
   /** `DATA_PLANE_HOME/spool`. Nobody else may be writing below it: see `StateLock`. */
@@ -63,7 +63,7 @@ async function recoverSpool(spoolId: string, options: RecoverSpoolsOptions): Pro
 
 /** A provider may have been reached, so the call is in the ledger; nobody counted, so nothing is billed. */
 function toInterrupted(
-  start: StartRecord,
+  start: StartedCall,
   { spoolId, seq, endedAt }: { readonly spoolId: string; readonly seq: number; readonly endedAt: number },
 ): UsageEvent {
   return {
@@ -81,12 +81,12 @@ function toInterrupted(
   };
 }
 
-async function readStart({ segment, offset, length }: OpenStart): Promise<StartRecord> {
+async function readStart({ segment, offset, length }: OpenStart): Promise<StartedCall> {
   return withFile(segment.path, async (file) => {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset);
     const [line] = readLines(buffer.subarray(0, bytesRead));
     if (line?.record === undefined) throw new Error('a start record changed while it was read');
-    return parseJson(line.record.json.toString()) as StartRecord;
+    return parseJson(line.record.json.toString()) as StartedCall;
   });
 }
 

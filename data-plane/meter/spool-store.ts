@@ -46,7 +46,7 @@ export interface SpoolLimits {
 export const SPOOL_LIMITS: SpoolLimits = {
   segmentBytes: 8 * 1024 * 1024,
   segmentsBeforeCarry: 4,
-  syncAfterMs: 20,
+  syncAfterMs: 40,
   tidyAfterMs: 500,
   reserveBytes: 8 * 1024 * 1024,
 };

@@ -89,7 +89,9 @@ describe('the spool', () => {
     const events = await readEvents(store);
     expect(events.map((event) => usageEventSchema.parse(event).seq)).toEqual([1, 2, 3]);
     expect(events.map(({ eventId }) => eventId)).toEqual(starts.map(({ eventId }) => eventId).toReversed());
-    expect(events[0]).toMatchObject({ kind: 'usage', spoolId: spool.spoolId });
+    const { facts, ...last } = endOf(starts[2] ?? startOf());
+    const { spoolId } = spool;
+    expect(events[0]).toEqual({ ...last, ...facts.values, version: 1, spoolId, seq: 1, kind: 'usage' });
   });
 
   describe('in one turn of the event loop', () => {

@@ -5,26 +5,33 @@ import type { UsageEvent } from '@pingtoken/shared/usage-event';
 import { SYSTEM_IO, type SpoolIo } from './segment-file.js';
 import { SPOOL_LIMITS, SpoolStore, type SpoolLimits } from './spool-store.js';
 
-/** What an interrupted call is made from: everything known at admission. */
-export type StartRecord = Pick<
+/** What the calls of one caller have in common, as long as neither it nor the config changes. */
+export type CallFacts = Pick<
   UsageEvent,
-  | 'eventId'
-  | 'tenantId'
-  | 'apiKeyId'
-  | 'memberId'
-  | 'config'
-  | 'operation'
-  | 'model'
-  | 'streamed'
-  | 'admittedAt'
-  | 'attempts'
-  | 'priceCardVersionId'
-  | 'leaseIds'
-  | 'client'
+  'tenantId' | 'apiKeyId' | 'memberId' | 'config' | 'operation' | 'model' | 'priceCardVersionId' | 'leaseIds' | 'client'
 >;
 
+/** Facts with their JSON, which is made once for all the calls that share them. */
+export class SharedFacts {
+  /** What stands behind the members that each record has of its own, closing brace included. */
+  readonly jsonTail: string;
+
+  constructor(readonly values: CallFacts) {
+    this.jsonTail = JSON.stringify(values).slice(1);
+  }
+}
+
+/** What an interrupted call is made from: everything known at admission. */
+export interface StartRecord extends Pick<UsageEvent, 'eventId' | 'streamed' | 'admittedAt' | 'attempts'> {
+  readonly facts: SharedFacts;
+}
+
+/** A start as it is on disk. */
+export type StartedCall = CallFacts & Omit<StartRecord, 'facts'>;
+
 /** How a call ended; the spool adds its own id, the sequence number and the kind. */
-export type EndRecord = Omit<UsageEvent, 'version' | 'spoolId' | 'seq' | 'kind'>;
+export interface EndRecord
+  extends StartRecord, Pick<UsageEvent, 'endedAt' | 'firstByteMs' | 'outcome' | 'status' | 'billedAttempt'> {}
 
 /**
  * What comes in one turn of the event loop is written with one system call, at the end of the turn: a write for each record
@@ -156,7 +163,7 @@ class TurnSpool implements Spool {
     if (records.length === 0) return;
     if (this.#unwritten.length > 0) throw new Error('the disk has refused earlier records');
     this.store.appendStarts(
-      records.map((record) => ({ eventId: record.eventId, atMs: record.admittedAt, json: JSON.stringify(record) })),
+      records.map((record) => ({ eventId: record.eventId, atMs: record.admittedAt, json: startJson(record) })),
     );
   }
 
@@ -166,8 +173,7 @@ class TurnSpool implements Spool {
     this.store.appendEnds(
       records.map((record, index) => {
         const seq = firstSeq + index;
-        const event: UsageEvent = { ...record, version: 1, spoolId: this.spoolId, seq, kind: 'usage' };
-        return { eventId: record.eventId, seq, atMs: record.endedAt, json: JSON.stringify(event) };
+        return { eventId: record.eventId, seq, atMs: record.endedAt, json: endJson(record, this.spoolId, seq) };
       }),
     );
   }
@@ -191,4 +197,20 @@ class TurnSpool implements Spool {
       }, RETRY_MS);
     }
   }
+}
+
+/** Ids, numbers and closed words need no escapes; the rest is JSON already or is made so. */
+function startJson(record: StartRecord): string {
+  return `${ownMembers(record)},${record.facts.jsonTail}`;
+}
+
+function endJson(record: EndRecord, spoolId: string, seq: number): string {
+  const { endedAt, firstByteMs, outcome, status, billedAttempt } = record;
+  const end = `"endedAt":${endedAt},"firstByteMs":${firstByteMs},"outcome":"${outcome}","status":${status}`;
+  const place = `"billedAttempt":${billedAttempt},"version":1,"spoolId":"${spoolId}","seq":${seq},"kind":"usage"`;
+  return `${ownMembers(record)},${end},${place},${record.facts.jsonTail}`;
+}
+
+function ownMembers({ eventId, admittedAt, streamed, attempts }: StartRecord): string {
+  return `{"eventId":"${eventId}","admittedAt":${admittedAt},"streamed":${streamed},"attempts":${JSON.stringify(attempts)}`;
 }

@@ -8,7 +8,13 @@ import { createApiKey, hashApiKey } from '@pingtoken/shared/key-format';
 import { createGateway, type Gateway, type GatewayEnvironment } from '../../data-plane/gateway.js';
 import { createHttpServer, type ListenEnvironment } from '../../data-plane/listen.js';
 import { createClientSealers } from '../../data-plane/meter/seal-client.js';
-import { SpoolUnavailableError, type EndRecord, type Spool, type StartRecord } from '../../data-plane/meter/spool.js';
+import {
+  SpoolUnavailableError,
+  type CallFacts,
+  type EndRecord,
+  type Spool,
+  type StartRecord,
+} from '../../data-plane/meter/spool.js';
 import type { Account, Catalogue, Snapshot } from '../../data-plane/snapshot.js';
 
 /** A config in memory that a test changes as it likes; every object has what it needs to let a call through. */
@@ -159,20 +165,21 @@ export class MemoryConfig implements Snapshot {
 /** A spool that a test reads. */
 export class MemorySpool implements Spool {
   readonly spoolId = randomUUID();
-  readonly starts: StartRecord[] = [];
-  readonly ends: EndRecord[] = [];
+  /** Records as they are on disk: with their facts among their own members. */
+  readonly starts: (StartRecord & CallFacts)[] = [];
+  readonly ends: (EndRecord & CallFacts)[] = [];
   isBroken = false;
   /** What an end waits for until it is written. */
   written: Promise<void> = Promise.resolve();
 
   start(record: StartRecord): Promise<void> {
     if (this.isBroken) return Promise.reject(new SpoolUnavailableError(new Error('disk full')));
-    this.starts.push(record);
+    this.starts.push({ ...record, ...record.facts.values });
     return Promise.resolve();
   }
 
   end(record: EndRecord): Promise<void> {
-    this.ends.push(record);
+    this.ends.push({ ...record, ...record.facts.values });
     return this.written;
   }
 

@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { expect } from 'vitest';
-import type { EndRecord } from '../../data-plane/meter/spool.js';
 import {
   eventually,
   openRaw,
@@ -9,6 +8,7 @@ import {
   type GatewayFixture,
   type RawConnection,
   type ScriptedUpstream,
+  type MemorySpool,
 } from './gateway-fixture.js';
 
 /** The two clients that fetch answers: nothing that a caller or the books can see may differ between them. */
@@ -47,7 +47,7 @@ export class RelayFixture {
     this.upstream.close();
   }
 
-  get ends(): readonly EndRecord[] {
+  get ends(): MemorySpool['ends'] {
     return this.gateway.spool.ends;
   }
 

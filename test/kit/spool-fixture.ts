@@ -9,7 +9,13 @@ import { recoverSpools } from '../../data-plane/meter/recover-spools.js';
 import type { SpoolIo } from '../../data-plane/meter/segment-file.js';
 import { SpoolReader } from '../../data-plane/meter/spool-reader.js';
 import type { SpoolLimits, SpoolStore } from '../../data-plane/meter/spool-store.js';
-import { createSpool, type EndRecord, type Spool, type StartRecord } from '../../data-plane/meter/spool.js';
+import {
+  createSpool,
+  SharedFacts,
+  type EndRecord,
+  type Spool,
+  type StartRecord,
+} from '../../data-plane/meter/spool.js';
 
 export const attempt = {
   targetId: null,
@@ -23,18 +29,20 @@ export const attempt = {
 };
 export const startOf = (eventId: string = randomUUID()): StartRecord => ({
   eventId,
-  tenantId: randomUUID(),
-  apiKeyId: randomUUID(),
-  memberId: randomUUID(),
-  config: { epoch: 1, seq: 7 },
-  operation: 'chat-completions',
-  model: 'gross-ü\n模型',
   streamed: true,
   admittedAt: 1_700_000_000_000,
   attempts: [attempt],
-  priceCardVersionId: randomUUID(),
-  leaseIds: [],
-  client: null,
+  facts: new SharedFacts({
+    tenantId: randomUUID(),
+    apiKeyId: randomUUID(),
+    memberId: randomUUID(),
+    config: { epoch: 1, seq: 7 },
+    operation: 'chat-completions',
+    model: 'gross-ü\n模型',
+    priceCardVersionId: randomUUID(),
+    leaseIds: [],
+    client: null,
+  }),
 });
 export const endOf = (start: StartRecord): EndRecord => ({
   ...start,

@@ -9,7 +9,7 @@ import type * as spoolModule from '../../data-plane/meter/spool.js';
  */
 const compiled = (path: string): string => new URL(`../../data-plane/dist/meter/${path}`, import.meta.url).href;
 const { recoverSpools } = (await import(compiled('recover-spools.js'))) as typeof recoverModule;
-const { createSpool } = (await import(compiled('spool.js'))) as typeof spoolModule;
+const { createSpool, SharedFacts } = (await import(compiled('spool.js'))) as typeof spoolModule;
 
 const [mode = 'write', root = ''] = process.argv.slice(2);
 const logger = pino({ level: 'silent' });
@@ -18,18 +18,20 @@ const tell = (text: string): void => {
 };
 const startOf = (eventId: string): spoolModule.StartRecord => ({
   eventId,
-  tenantId: randomUUID(),
-  apiKeyId: randomUUID(),
-  memberId: randomUUID(),
-  config: { epoch: 1, seq: 1 },
-  operation: 'chat-completions',
-  model: 'm',
   streamed: false,
   admittedAt: Date.now(),
   attempts: [],
-  priceCardVersionId: randomUUID(),
-  leaseIds: [],
-  client: null,
+  facts: new SharedFacts({
+    tenantId: randomUUID(),
+    apiKeyId: randomUUID(),
+    memberId: randomUUID(),
+    config: { epoch: 1, seq: 1 },
+    operation: 'chat-completions',
+    model: 'm',
+    priceCardVersionId: randomUUID(),
+    leaseIds: [],
+    client: null,
+  }),
 });
 
 async function writeForEver(): Promise<void> {
