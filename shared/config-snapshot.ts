@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { rateCardVersionSchema } from './rate-card.js';
+import { OPERATIONS } from './usage-event.js';
 
 /**
  * The downward contract: everything a data plane may know, as a document of NDJSON lines:
@@ -49,12 +50,43 @@ const apiKeyObjectSchema = z.object({
   expiresAt: z.int().nullable(),
 });
 
+/** The API that a provider speaks. */
+export const DIALECTS = ['openai', 'anthropic', 'gemini'] as const;
+export type Dialect = (typeof DIALECTS)[number];
+
+/** The header that carries a credential to a provider; `bearer` is `Authorization: Bearer …`. */
+export const AUTH_SCHEMES = ['bearer', 'x-api-key', 'x-goog-api-key', 'api-key', 'none'] as const;
+export type AuthScheme = (typeof AUTH_SCHEMES)[number];
+
+/** What each vendor's own API takes. */
+export const AUTH_OF_DIALECT = {
+  openai: 'bearer',
+  anthropic: 'x-api-key',
+  gemini: 'x-goog-api-key',
+} as const satisfies Record<Dialect, AuthScheme>;
+
+/** What a model can do beyond text in, text out. */
+export const CAPABILITIES = [
+  'vision',
+  'tools',
+  'json-schema',
+  'reasoning',
+  'audio-input',
+  'audio-output',
+  'pdf',
+  'web-search',
+] as const;
+export type Capability = (typeof CAPABILITIES)[number];
+
 const providerObjectSchema = z.object({
   ...objectHead,
   kind: z.literal('provider'),
   slug: z.string(),
   baseUrl: z.url({ protocol: /^https?$/ }),
-  dialect: z.enum(['openai']),
+  dialect: z.enum(DIALECTS),
+  auth: z.enum(AUTH_SCHEMES),
+  /** Where it serves, such as `us` or `eu`; null where the vendor does not say. */
+  region: z.string().nullable(),
   status: z.enum(['active', 'disabled']),
 });
 
@@ -64,6 +96,11 @@ const credentialObjectSchema = z.object({
   providerId: z.uuid(),
   /** The tenant that alone may use it, or null for the operator's own. */
   tenantId: z.uuid().nullable(),
+  /**
+   * The one origin (`scheme://host:port`, the port left out where it is the scheme's own) that the secret may be sent to: its
+   * provider's when it was made. A provider that is moved elsewhere later does not take the secret along.
+   */
+  origin: z.string().regex(/^https?:\/\/[^/?#@]+$/),
   contentKeyId: z.uuid(),
   /** AES-256-GCM under the content key, additional data = the credential's id. */
   sealedSecret: base64url,
@@ -74,7 +111,12 @@ const modelObjectSchema = z.object({
   kind: z.literal('model'),
   /** The alias that callers use. */
   name: z.string(),
-  operations: z.array(z.enum(['chat-completions', 'embeddings'])).min(1),
+  operations: z.array(z.enum(OPERATIONS)).min(1),
+  capabilities: z.array(z.enum(CAPABILITIES)),
+  /** Tokens of prompt and answer together at most; null where it is not known. */
+  contextWindow: z.int().positive().nullable(),
+  /** Tokens of one answer at most; null where it is not known. */
+  maxOutputTokens: z.int().positive().nullable(),
   status: z.enum(['active', 'disabled']),
   createdAt: z.int(),
   priceCardId: z.uuid().nullable(),
@@ -86,6 +128,8 @@ const routeObjectSchema = z.object({
   modelId: z.uuid(),
   /** The tenant that alone sees the route, or null for everyone; a tenant's own route goes first. */
   tenantId: z.uuid().nullable(),
+  /** Whether translation between dialects may drop what a target cannot express; otherwise such a call is refused. */
+  dropsUnsupported: z.boolean(),
   targets: z
     .array(
       z.object({

@@ -110,10 +110,15 @@ export const PLATFORM_TABLES: Inventory = {
   rate_limit: [
     group('key points expire', 'pseudonymous', 'stops guessing; keyed hashes', 'legitimate-interest', 'until-used'),
   ],
-  provider: [platform('id slug name base_url dialect terms_url privacy_url status created_at', 'who can serve calls')],
+  provider: [
+    platform(
+      'id slug name base_url dialect auth region terms_url privacy_url trains_on_data retention_days status created_at',
+      'who can serve calls',
+    ),
+  ],
   content_key: [platform('id created_at', 'names a key'), platform('sealed_key', 'encrypts credentials', 'secret')],
   credential: [
-    platform('id provider_id tenant_id name content_key_id created_at', 'which account at a provider is used'),
+    platform('id provider_id tenant_id name origin content_key_id created_at', 'which account at a provider is used'),
     platform('sealed_secret', 'authenticates to the provider', 'secret'),
   ],
   provider_grant: [
@@ -128,8 +133,13 @@ export const PLATFORM_TABLES: Inventory = {
   rate_card_version: [
     platform('id rate_card_id effective_from currency rates context_tiers source created_at', 'prices at an instant'),
   ],
-  model: [platform('id name operations status price_card_id created_at', 'what can be called')],
-  route: [platform('id model_id tenant_id created_at', 'how a model is served')],
+  model: [
+    platform(
+      'id name operations capabilities context_window max_output_tokens status price_card_id created_at',
+      'what can be called',
+    ),
+  ],
+  route: [platform('id model_id tenant_id drops_unsupported created_at', 'how a model is served')],
   target: [
     platform(
       'id route_id tenant_id provider_id credential_id upstream_model priority weight cost_card_id',
@@ -230,13 +240,18 @@ export const WIRE_CONTRACTS: Inventory = {
     group('id seq kind tenantId memberId status expiresAt', 'pseudonymous', 'admits calls'),
     group('hash', 'secret', 'recognises the bearer'),
   ],
-  provider: [platform('id seq kind slug baseUrl dialect status', 'who can serve calls')],
+  provider: [platform('id seq kind slug baseUrl dialect auth region status', 'who can serve calls')],
   credential: [
-    platform('id seq kind providerId tenantId contentKeyId', 'which account at a provider is used'),
+    platform('id seq kind providerId tenantId origin contentKeyId', 'which account at a provider is used'),
     platform('sealedSecret', 'authenticates to the provider', 'secret'),
   ],
-  model: [platform('id seq kind name operations status createdAt priceCardId', 'what can be called')],
-  route: [platform('id seq kind modelId tenantId targets', 'where calls go')],
+  model: [
+    platform(
+      'id seq kind name operations capabilities contextWindow maxOutputTokens status createdAt priceCardId',
+      'what can be called',
+    ),
+  ],
+  route: [platform('id seq kind modelId tenantId dropsUnsupported targets', 'where calls go')],
   'passthrough-route': [
     platform('id seq kind providerId credentialId method path priceCardId', 'paths that are relayed as they are'),
   ],

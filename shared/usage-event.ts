@@ -50,6 +50,23 @@ export const outcomeSchema = z.enum([
 ]);
 export type Outcome = z.infer<typeof outcomeSchema>;
 
+/** What a model can be asked for. `batches`: its other operations may also be asked for in a batch. */
+export const OPERATIONS = [
+  'chat-completions',
+  'completions',
+  'responses',
+  'embeddings',
+  'images',
+  'speech',
+  'transcriptions',
+  'translations',
+  'moderations',
+  'rerank',
+  'realtime',
+  'batches',
+] as const;
+export type Operation = (typeof OPERATIONS)[number];
+
 export const usageEventSchema = z.object({
   version: z.literal(1),
   /** UUIDv7 minted at admission; the call's request id toward caller and provider, and the ledger's idempotency key. */
@@ -64,7 +81,7 @@ export const usageEventSchema = z.object({
   memberId: z.uuid(),
   /** The config in force when the call was admitted. */
   config: z.object({ epoch: z.int(), seq: z.int() }),
-  operation: z.enum(['chat-completions', 'embeddings', 'passthrough']),
+  operation: z.enum([...OPERATIONS, 'passthrough']),
   /** The model as the caller named it, or the path of a pass-through call. */
   model: z.string().max(256),
   streamed: z.boolean(),

@@ -11,6 +11,7 @@ import { Model, PassthroughRoute, Route, Target } from '../routes/entities.js';
 import { Tenant } from '../tenants/entities.js';
 import { PersonKey } from '../identity/person-key-entity.js';
 import { Migration0001Foundations } from './migrations/migration-0001-foundations.js';
+import { Migration0002Catalogue } from './migrations/migration-0002-catalogue.js';
 import { Migration0001PersonKeys } from './person-key-migrations/migration-0001-person-keys.js';
 
 export type Orm = Awaited<ReturnType<typeof open>>;
@@ -41,7 +42,7 @@ export interface OpenOptions {
 
 /** The platform's database, reached through whichever login the URL names. */
 export function openPlatformDatabase({ url, poolSize = 10 }: OpenOptions): Promise<Orm> {
-  return open({ url, poolSize, entities: ENTITIES, migrations: [Migration0001Foundations] });
+  return open({ url, poolSize, entities: ENTITIES, migrations: [Migration0001Foundations, Migration0002Catalogue] });
 }
 
 /** The database of the persons' keys. */
@@ -51,7 +52,9 @@ export function openPersonKeyDatabase({ url, poolSize = 4 }: OpenOptions): Promi
 
 interface Definition extends Required<OpenOptions> {
   readonly entities: NonNullable<NonNullable<Parameters<typeof MikroORM.init>[0]>['entities']>;
-  readonly migrations: (typeof Migration0001Foundations | typeof Migration0001PersonKeys)[];
+  readonly migrations: readonly (
+    typeof Migration0001Foundations | typeof Migration0002Catalogue | typeof Migration0001PersonKeys
+  )[];
 }
 
 function open({ url, poolSize, entities, migrations }: Definition) {

@@ -1,4 +1,5 @@
 import { defineEntity, p, type InferEntity } from '@mikro-orm/core';
+import type { AuthScheme, Dialect } from '@pingtoken/shared/config-snapshot';
 import { instant, OF_TENANT } from '../database/columns.js';
 
 export const Provider = defineEntity({
@@ -8,9 +9,15 @@ export const Provider = defineEntity({
     slug: p.text().unique(),
     name: p.text(),
     baseUrl: p.text(),
-    dialect: p.text().$type<'openai'>(),
+    dialect: p.text().$type<Dialect>(),
+    auth: p.text().$type<AuthScheme>(),
+    region: p.text().strictNullable(),
     termsUrl: p.text(),
     privacyUrl: p.text(),
+    /** Whether the vendor trains on what its API is sent, unless told otherwise; null where it is not known. */
+    trainsOnData: p.boolean().strictNullable(),
+    /** For how long the vendor keeps what its API is sent, unless told otherwise; null where it is not known. */
+    retentionDays: p.integer().strictNullable(),
     status: p.text().$type<'active' | 'disabled'>(),
     createdAt: instant(),
   },
@@ -31,6 +38,8 @@ export const Credential = defineEntity({
     providerId: p.uuid(),
     tenantId: p.uuid().strictNullable(),
     name: p.text(),
+    /** Where alone the secret may be sent: the provider's origin when the credential was made. */
+    origin: p.text(),
     contentKeyId: p.uuid(),
     sealedSecret: p.blob(),
     createdAt: instant(),

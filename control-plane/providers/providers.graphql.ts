@@ -5,6 +5,7 @@ import {
   FieldResolver,
   ID,
   InputType,
+  Int,
   Mutation,
   ObjectType,
   Query,
@@ -13,6 +14,7 @@ import {
   Root,
 } from 'type-graphql';
 import { GraphQLDateTimeISO } from 'graphql-scalars';
+import { AUTH_SCHEMES, DIALECTS, type AuthScheme, type Dialect } from '@pingtoken/shared/config-snapshot';
 import { CurrentViewer, type Context } from '../graphql/context.js';
 import { Policy } from '../graphql/policy.js';
 import { Payload, toPayload } from '../graphql/types.js';
@@ -20,8 +22,17 @@ import type { Viewer } from '../identity/permissions.js';
 import { viewerScope } from '../identity/scope.js';
 import type { Credential, Provider, ProviderGrant } from './entities.js';
 
-const Dialect = { OPENAI: 'openai' } as const;
-registerEnumType(Dialect, { name: 'Dialect', description: 'The API that a provider speaks.' });
+const toEnum = (values: readonly string[]): Record<string, string> =>
+  Object.fromEntries(values.map((value) => [value.replaceAll('-', '_').toUpperCase(), value]));
+export const dialectEnum = toEnum(DIALECTS);
+registerEnumType(dialectEnum, { name: 'Dialect', description: 'The API that a provider speaks.' });
+export const authSchemeEnum = toEnum(AUTH_SCHEMES);
+registerEnumType(authSchemeEnum, {
+  name: 'AuthScheme',
+  description: 'The header that carries the credential; BEARER is `Authorization: Bearer …`.',
+});
+const TRAINS = 'Whether the vendor trains on what its API is sent, unless told otherwise; null where not known.';
+const RETAINS = 'Days for which the vendor keeps what its API is sent, unless told otherwise; null where not known.';
 const ProviderStatus = { ACTIVE: 'active', DISABLED: 'disabled' } as const;
 registerEnumType(ProviderStatus, { name: 'ProviderStatus' });
 
@@ -39,14 +50,26 @@ export class ProviderType implements Partial<Provider> {
   @Field(() => String)
   baseUrl!: string;
 
-  @Field(() => Dialect)
-  dialect!: Provider['dialect'];
+  @Field(() => dialectEnum)
+  dialect!: Dialect;
+
+  @Field(() => authSchemeEnum)
+  auth!: AuthScheme;
+
+  @Field(() => String, { nullable: true, description: 'Where it serves; null where the vendor does not say.' })
+  region!: string | null;
 
   @Field(() => String, { description: 'Read before granting.' })
   termsUrl!: string;
 
   @Field(() => String, { description: 'Read before granting.' })
   privacyUrl!: string;
+
+  @Field(() => Boolean, { nullable: true, description: TRAINS })
+  trainsOnData!: boolean | null;
+
+  @Field(() => Int, { nullable: true, description: RETAINS })
+  retentionDays!: number | null;
 
   @Field(() => ProviderStatus)
   status!: Provider['status'];
@@ -65,6 +88,11 @@ class CredentialType implements Partial<Credential> {
 
   @Field(() => String)
   name!: string;
+
+  @Field(() => String, {
+    description: "Where alone the secret is sent: the origin of the provider's base URL when the credential was made.",
+  })
+  origin!: string;
 
   @Field(() => GraphQLDateTimeISO)
   createdAt!: Date;
@@ -101,14 +129,26 @@ class CreateProviderInput {
   @Field(() => String, { description: 'Up to and including the version, such as `https://api.openai.com/v1`.' })
   baseUrl!: string;
 
-  @Field(() => Dialect, { defaultValue: 'openai' })
-  dialect!: Provider['dialect'];
+  @Field(() => dialectEnum, { defaultValue: 'openai' })
+  dialect!: Dialect;
+
+  @Field(() => authSchemeEnum, { nullable: true, description: "The dialect's own, where it is not given." })
+  auth?: AuthScheme | null;
+
+  @Field(() => String, { nullable: true, defaultValue: null })
+  region!: string | null;
 
   @Field(() => String)
   termsUrl!: string;
 
   @Field(() => String)
   privacyUrl!: string;
+
+  @Field(() => Boolean, { nullable: true, defaultValue: null, description: TRAINS })
+  trainsOnData!: boolean | null;
+
+  @Field(() => Int, { nullable: true, defaultValue: null, description: RETAINS })
+  retentionDays!: number | null;
 }
 
 @InputType({ description: 'What is left out stays as it is.' })
@@ -122,11 +162,26 @@ class UpdateProviderInput {
   @Field(() => String, { nullable: true })
   baseUrl?: string;
 
+  @Field(() => dialectEnum, { nullable: true })
+  dialect?: Dialect;
+
+  @Field(() => authSchemeEnum, { nullable: true })
+  auth?: AuthScheme;
+
+  @Field(() => String, { nullable: true })
+  region?: string | null;
+
   @Field(() => String, { nullable: true })
   termsUrl?: string;
 
   @Field(() => String, { nullable: true })
   privacyUrl?: string;
+
+  @Field(() => Boolean, { nullable: true, description: TRAINS })
+  trainsOnData?: boolean | null;
+
+  @Field(() => Int, { nullable: true, description: RETAINS })
+  retentionDays?: number | null;
 
   @Field(() => ProviderStatus, { nullable: true })
   status?: Provider['status'];

@@ -1,6 +1,7 @@
 import { LockMode } from '@mikro-orm/core';
 import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
+import { AUTH_OF_DIALECT, AUTH_SCHEMES, DIALECTS } from '@pingtoken/shared/config-snapshot';
 import { createSymmetricKey, decrypt, encrypt } from '@pingtoken/shared/crypto';
 import { checkInput, Refusal, refuse, refuseConflict } from '../database/refusal.js';
 import type { RunTransaction, Scope, Transaction } from '../database/transaction.js';
@@ -10,22 +11,38 @@ import { ContentKey, Credential, Provider, ProviderGrant } from './entities.js';
 
 const httpUrl = z.url({ protocol: /^https?$/, hostname: /.+/ }).max(500);
 
-const providerInput = z.object({
-  slug: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'lower-case letters, digits and hyphens'),
+const providerFields = {
   name: z.string().trim().min(1).max(100),
   /** Up to and including the version: `https://api.openai.com/v1`. */
   baseUrl: httpUrl.refine(
-    (url) => new URL(url).username === '' && new URL(url).search === '',
-    'has no login and no query',
+    (url) => new URL(url).username === '' && new URL(url).search === '' && new URL(url).hash === '',
+    'has no login, no query and no fragment',
   ),
-  dialect: z.enum(['openai']),
+  dialect: z.enum(DIALECTS),
+  auth: z.enum(AUTH_SCHEMES),
+  region: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,30}$/, 'lower-case letters, digits and hyphens')
+    .nullable(),
   termsUrl: httpUrl,
   privacyUrl: httpUrl,
+  trainsOnData: z.boolean().nullable(),
+  retentionDays: z.int().min(0).max(36_500).nullable(),
+};
+
+const providerInput = z.object({
+  slug: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'lower-case letters, digits and hyphens'),
+  ...providerFields,
+  /** The dialect's own, where it is not given. */
+  auth: providerFields.auth.nullish(),
+  region: providerFields.region.default(null),
+  trainsOnData: providerFields.trainsOnData.default(null),
+  retentionDays: providerFields.retentionDays.default(null),
 });
 
 const updateInput = z.object({
   id: z.uuid(),
-  ...providerInput.omit({ slug: true, dialect: true }).partial().shape,
+  ...z.object(providerFields).partial().shape,
   status: z.enum(['active', 'disabled']).optional(),
 });
 
@@ -86,7 +103,8 @@ async function createProvider(
   if (checked instanceof Refusal) return checked;
   return refuseConflict(['slug'], async () => {
     const { em } = transaction;
-    const provider = em.create(Provider, { id: uuidv7(), ...checked, status: 'active', createdAt: new Date() });
+    const auth = checked.auth ?? AUTH_OF_DIALECT[checked.dialect];
+    const provider = em.create(Provider, { id: uuidv7(), ...checked, auth, status: 'active', createdAt: new Date() });
     await em.flush();
     await transaction.audit({ action: 'provider-created', subjectKind: 'provider', subjectId: provider.id });
     await transaction.publish([providerObject(provider)]);
@@ -121,7 +139,8 @@ async function createCredential(
   const { em, scope } = transaction;
   const { providerId, name, secret, tenantId } = checked;
   if (!scope.operator && tenantId !== scope.tenantId) return refuse('permission_denied', ['tenantId']);
-  if ((await em.findOne(Provider, { id: providerId })) === null) return refuse('not_found', ['providerId']);
+  const provider = await em.findOne(Provider, { id: providerId });
+  if (provider === null) return refuse('not_found', ['providerId']);
   if (tenantId !== null && (await em.findOne(Tenant, { id: tenantId })) === null)
     return refuse('not_found', ['tenantId']);
   const contentKey = await currentContentKey(transaction, contentKeySecret);
@@ -131,12 +150,13 @@ async function createCredential(
     providerId,
     tenantId,
     name,
+    origin: new URL(provider.baseUrl).origin,
     contentKeyId: contentKey.id,
     sealedSecret: encrypt(contentKey.key, secret, id),
     createdAt: new Date(),
   });
   await em.flush();
-  const details = { providerId, tenantId };
+  const details = { providerId, tenantId, origin: credential.origin };
   await transaction.audit({ action: 'credential-created', subjectKind: 'credential', subjectId: id, details });
   await transaction.publish([credentialObject(credential)]);
   return credential;

@@ -22,27 +22,33 @@ export function apiKeyObject(key: ApiKey): Draft<'api-key'> {
   return { kind: 'api-key', id, tenantId, memberId, hash, status, expiresAt: key.expiresAt?.getTime() ?? null };
 }
 
-export function providerObject({ id, slug, baseUrl, dialect, status }: Provider): Draft<'provider'> {
-  return { kind: 'provider', id, slug, baseUrl, dialect, status };
+export function providerObject({ id, slug, baseUrl, dialect, auth, region, status }: Provider): Draft<'provider'> {
+  return { kind: 'provider', id, slug, baseUrl, dialect, auth, region, status };
 }
 
 export function credentialObject(credential: Credential): Draft<'credential'> {
-  const { id, providerId, tenantId, contentKeyId } = credential;
+  const { id, providerId, tenantId, origin, contentKeyId } = credential;
   const sealedSecret = credential.sealedSecret.toString('base64url');
-  return { kind: 'credential', id, providerId, tenantId, contentKeyId, sealedSecret };
+  return { kind: 'credential', id, providerId, tenantId, origin, contentKeyId, sealedSecret };
 }
 
 export function modelObject(model: Model): Draft<'model'> {
-  const { id, name, operations, status, priceCardId } = model;
-  return { kind: 'model', id, name, operations, status, priceCardId, createdAt: model.createdAt.getTime() };
+  const { id, name, operations, capabilities, contextWindow, maxOutputTokens, status, priceCardId } = model;
+  const limits = { contextWindow, maxOutputTokens };
+  const createdAt = model.createdAt.getTime();
+  return { kind: 'model', id, name, operations, capabilities, ...limits, status, priceCardId, createdAt };
 }
 
-export function routeObject({ id, modelId, tenantId }: Route, targets: readonly Target[]): Draft<'route'> {
+export function routeObject(
+  { id, modelId, tenantId, dropsUnsupported }: Route,
+  targets: readonly Target[],
+): Draft<'route'> {
   return {
     kind: 'route',
     id,
     modelId,
     tenantId,
+    dropsUnsupported,
     targets: targets.map((target) => ({
       id: target.id,
       providerId: target.providerId,

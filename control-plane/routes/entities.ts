@@ -1,4 +1,6 @@
 import { defineEntity, p, type InferEntity } from '@mikro-orm/core';
+import type { Capability } from '@pingtoken/shared/config-snapshot';
+import type { Operation } from '@pingtoken/shared/usage-event';
 import { instant } from '../database/columns.js';
 
 /** What callers name. Without a price card it cannot be called. */
@@ -7,7 +9,10 @@ export const Model = defineEntity({
   properties: {
     id: p.uuid().primary(),
     name: p.text().unique(),
-    operations: p.array().$type<('chat-completions' | 'embeddings')[]>(),
+    operations: p.array().$type<Operation[]>(),
+    capabilities: p.array().$type<Capability[]>(),
+    contextWindow: p.integer().strictNullable(),
+    maxOutputTokens: p.integer().strictNullable(),
     status: p.text().$type<'active' | 'disabled'>(),
     priceCardId: p.uuid().strictNullable(),
     createdAt: instant(),
@@ -22,6 +27,7 @@ export const Route = defineEntity({
     id: p.uuid().primary(),
     modelId: p.uuid(),
     tenantId: p.uuid().strictNullable(),
+    dropsUnsupported: p.boolean(),
     createdAt: instant(),
   },
 });

@@ -12,6 +12,8 @@ import {
   Resolver,
 } from 'type-graphql';
 import { GraphQLDateTimeISO } from 'graphql-scalars';
+import { CAPABILITIES, type Capability } from '@pingtoken/shared/config-snapshot';
+import { OPERATIONS, type Operation } from '@pingtoken/shared/usage-event';
 import { CurrentViewer, type Context } from '../graphql/context.js';
 import { Policy } from '../graphql/policy.js';
 import { Payload, toPayload } from '../graphql/types.js';
@@ -19,8 +21,18 @@ import type { Viewer } from '../identity/permissions.js';
 import { viewerScope } from '../identity/scope.js';
 import type { Model, PassthroughRoute, Route } from './entities.js';
 
-const Operation = { CHAT_COMPLETIONS: 'chat-completions', EMBEDDINGS: 'embeddings' } as const;
-registerEnumType(Operation, { name: 'ModelOperation' });
+const toEnum = (values: readonly string[]): Record<string, string> =>
+  Object.fromEntries(values.map((value) => [value.replaceAll('-', '_').toUpperCase(), value]));
+export const operationEnum = toEnum(OPERATIONS);
+registerEnumType(operationEnum, {
+  name: 'ModelOperation',
+  description: 'What a model can be asked for. BATCHES: its other operations may also be asked for in a batch.',
+});
+export const capabilityEnum = toEnum(CAPABILITIES);
+registerEnumType(capabilityEnum, {
+  name: 'ModelCapability',
+  description: 'What a model can do beyond text in, text out.',
+});
 const ModelStatus = { ACTIVE: 'active', DISABLED: 'disabled' } as const;
 registerEnumType(ModelStatus, { name: 'ModelStatus' });
 const HttpMethod = { GET: 'GET', POST: 'POST', PUT: 'PUT', PATCH: 'PATCH', DELETE: 'DELETE' } as const;
@@ -34,8 +46,17 @@ class ModelType implements Partial<Model> {
   @Field(() => String)
   name!: string;
 
-  @Field(() => [Operation])
-  operations!: Model['operations'];
+  @Field(() => [operationEnum])
+  operations!: Operation[];
+
+  @Field(() => [capabilityEnum])
+  capabilities!: Capability[];
+
+  @Field(() => Int, { nullable: true, description: 'Tokens of prompt and answer together; null where not known.' })
+  contextWindow!: number | null;
+
+  @Field(() => Int, { nullable: true, description: 'Tokens of one answer; null where not known.' })
+  maxOutputTokens!: number | null;
 
   @Field(() => ModelStatus)
   status!: Model['status'];
@@ -54,6 +75,9 @@ class RouteType implements Partial<Route> {
 
   @Field(() => ID, { nullable: true, description: 'Null for everyone.' })
   tenantId!: string | null;
+
+  @Field(() => Boolean, { description: 'Whether translation may drop what a target cannot express.' })
+  dropsUnsupported!: boolean;
 
   @Field(() => GraphQLDateTimeISO)
   createdAt!: Date;
@@ -82,8 +106,17 @@ class CreateModelInput {
   @Field(() => String)
   name!: string;
 
-  @Field(() => [Operation])
-  operations!: Model['operations'];
+  @Field(() => [operationEnum])
+  operations!: Operation[];
+
+  @Field(() => [capabilityEnum], { defaultValue: [] })
+  capabilities!: Capability[];
+
+  @Field(() => Int, { nullable: true, defaultValue: null })
+  contextWindow!: number | null;
+
+  @Field(() => Int, { nullable: true, defaultValue: null })
+  maxOutputTokens!: number | null;
 
   @Field(() => ID, { nullable: true })
   priceCardId?: string | null;
@@ -126,6 +159,12 @@ class CreateRouteInput {
 
   @Field(() => ID, { nullable: true })
   tenantId?: string | null;
+
+  @Field(() => Boolean, {
+    defaultValue: false,
+    description: 'Whether translation may drop what a target cannot express; otherwise such a call is refused.',
+  })
+  dropsUnsupported!: boolean;
 
   @Field(() => [TargetInput])
   targets!: TargetInput[];

@@ -1,5 +1,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
+import { CAPABILITIES } from '@pingtoken/shared/config-snapshot';
+import { OPERATIONS } from '@pingtoken/shared/usage-event';
 import { checkInput, Refusal, refuse, refuseConflict } from '../database/refusal.js';
 import type { RunTransaction, Scope, Transaction } from '../database/transaction.js';
 import { RateCard } from '../pricing/entities.js';
@@ -8,9 +10,14 @@ import { modelObject, passthroughRouteObject, routeObject } from '../publishing/
 import { Tenant } from '../tenants/entities.js';
 import { Model, PassthroughRoute, Route, Target } from './entities.js';
 
+const tokens = z.int().positive().max(1_000_000_000).nullable();
+
 const modelInput = z.object({
   name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/, 'letters, digits and . _ : / -'),
-  operations: z.array(z.enum(['chat-completions', 'embeddings'])).min(1),
+  operations: z.array(z.enum(OPERATIONS)).min(1),
+  capabilities: z.array(z.enum(CAPABILITIES)).default([]),
+  contextWindow: tokens.default(null),
+  maxOutputTokens: tokens.default(null),
   /** Without one the model is listed and refused: nothing is free by accident. */
   priceCardId: z
     .uuid()
@@ -34,6 +41,7 @@ const routeInput = z.object({
     .uuid()
     .nullish()
     .transform((id) => id ?? null),
+  dropsUnsupported: z.boolean().default(false),
   targets: z.array(targetInput).min(1).max(50),
 });
 
@@ -74,16 +82,15 @@ export function createRoutes({ run }: { run: RunTransaction }): Routes {
 async function createModel(transaction: Transaction, input: z.input<typeof modelInput>): Promise<Model | Refusal> {
   const checked = checkInput(modelInput, input);
   if (checked instanceof Refusal) return checked;
-  const { name, operations, priceCardId } = checked;
-  const missing = await findMissingCard(transaction, priceCardId, 'price', ['priceCardId']);
+  const missing = await findMissingCard(transaction, checked.priceCardId, 'price', ['priceCardId']);
   if (missing !== undefined) return missing;
   return refuseConflict(['name'], async () => {
     const model = transaction.em.create(Model, {
       id: uuidv7(),
-      name,
-      operations: [...new Set(operations)],
+      ...checked,
+      operations: [...new Set(checked.operations)],
+      capabilities: [...new Set(checked.capabilities)],
       status: 'active',
-      priceCardId,
       createdAt: new Date(),
     });
     await transaction.em.flush();
@@ -113,7 +120,7 @@ async function setPriceCard(transaction: Transaction, modelId: string, priceCard
 async function createRoute(transaction: Transaction, input: z.input<typeof routeInput>): Promise<Route | Refusal> {
   const checked = checkInput(routeInput, input);
   if (checked instanceof Refusal) return checked;
-  const { modelId, tenantId, targets } = checked;
+  const { modelId, tenantId, dropsUnsupported, targets } = checked;
   const { em } = transaction;
   if ((await em.findOne(Model, { id: modelId })) === null) return refuse('not_found', ['modelId']);
   if (tenantId !== null && (await em.findOne(Tenant, { id: tenantId })) === null)
@@ -126,7 +133,7 @@ async function createRoute(transaction: Transaction, input: z.input<typeof route
     if (fault !== undefined) return fault;
   }
   return refuseConflict(['modelId'], async () => {
-    const route = em.create(Route, { id: uuidv7(), modelId, tenantId, createdAt: new Date() });
+    const route = em.create(Route, { id: uuidv7(), modelId, tenantId, dropsUnsupported, createdAt: new Date() });
     await em.flush();
     const rows = targets.map((target) =>
       em.create(Target, {

@@ -32,6 +32,9 @@ const model = (name: string): Draft => ({
   id: modelId,
   name,
   operations: ['chat-completions'],
+  capabilities: [],
+  contextWindow: null,
+  maxOutputTokens: null,
   status: 'active',
   createdAt: 1,
   priceCardId: null,
@@ -74,6 +77,7 @@ describe('the config keeper', () => {
         id: credentialId,
         providerId,
         tenantId: null,
+        origin: 'https://provider.example',
         contentKeyId: journal.contentKeyId,
         sealedSecret: journal.sealSecret(credentialId, 'sk-upstream'),
       },
@@ -105,7 +109,9 @@ describe('the config keeper', () => {
   it('gives a credential of one tenant to no other', async () => {
     const id = randomUUID();
     const sealedSecret = journal.sealSecret(id, 'theirs');
-    journal.publish({ kind: 'credential', id, providerId, tenantId, contentKeyId: journal.contentKeyId, sealedSecret });
+    const { contentKeyId } = journal;
+    const origin = 'https://provider.example';
+    journal.publish({ kind: 'credential', id, providerId, tenantId, origin, contentKeyId, sealedSecret });
     await takeSnapshot();
     expect(keeper.state?.catalogue?.secretOf(id, tenantId)).toBe('theirs');
     expect(keeper.state?.catalogue?.secretOf(id, randomUUID())).toBeUndefined();

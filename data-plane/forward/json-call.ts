@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { Agent, type Dispatcher } from 'undici';
+import type { UsageEvent } from '@pingtoken/shared/usage-event';
 import type { OpenAiRequest } from '../dialects/openai-request.js';
 import { editOpenAiRequest } from '../dialects/openai-request.js';
 import { addressOf, USER_AGENT } from './provider-address.js';
@@ -16,7 +17,10 @@ export interface JsonCaller {
   close(): Promise<void>;
 }
 
-const PATHS = { 'chat-completions': '/chat/completions', embeddings: '/embeddings' } as const;
+const PATHS: Partial<Record<UsageEvent['operation'], string>> = {
+  'chat-completions': '/chat/completions',
+  embeddings: '/embeddings',
+};
 
 /** Makes JSON calls over a pool of kept connections. Redirects are not followed, bodies not unpacked, nothing is retried. */
 export function createJsonCaller({ connectTimeoutMs, headersTimeoutMs, idleTimeoutMs }: UpstreamTimeouts): JsonCaller {
@@ -31,12 +35,13 @@ export function createJsonCaller({ connectTimeoutMs, headersTimeoutMs, idleTimeo
   return {
     send: (relay, request) => {
       const { routed, attempt } = relay.call;
-      if (routed.operation === 'passthrough') throw new TypeError('a pass-through call has no dialect');
+      const path = PATHS[routed.operation];
+      if (path === undefined) throw new TypeError(`no JSON call is made for ${routed.operation}`);
       const { origin, basePath } = addressOf(attempt.provider);
       agent.dispatch(
         {
           origin,
-          path: basePath + PATHS[routed.operation],
+          path: basePath + path,
           method: 'POST',
           headers: requestHeaders(routed.requestId, attempt.secret, routed.streamed),
           body: editOpenAiRequest(request, attempt.upstreamModel),

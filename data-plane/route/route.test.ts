@@ -10,6 +10,8 @@ function candidate(targetId: string, change: Partial<Candidate> = {}): Candidate
     slug: 'p',
     baseUrl: 'http://p',
     dialect: 'openai',
+    auth: 'bearer',
+    region: null,
     status: 'active',
   } as const;
   return {

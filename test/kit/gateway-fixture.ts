@@ -39,6 +39,8 @@ export class MemoryConfig implements Snapshot {
       slug: 'sim',
       baseUrl,
       dialect: 'openai',
+      auth: 'bearer',
+      region: null,
       status: 'active',
     };
     this.rateCard = {
@@ -123,6 +125,9 @@ export class MemoryConfig implements Snapshot {
       seq: 8,
       name,
       operations: [operation],
+      capabilities: [],
+      contextWindow: null,
+      maxOutputTokens: null,
       status: 'active',
       createdAt: 1_700_000_000_000,
       priceCardId: this.rateCard.id,
@@ -134,6 +139,7 @@ export class MemoryConfig implements Snapshot {
       seq: 9,
       modelId: id,
       tenantId: null,
+      dropsUnsupported: false,
       targets: [
         {
           id: randomUUID(),
