@@ -181,7 +181,13 @@ export type FinishReason = 'stop' | 'length' | 'tool-calls' | 'content-filter' |
  */
 export type ChatEvent =
   | { readonly kind: 'start'; readonly id: string; readonly model: string; readonly createdAt?: number }
-  | { readonly kind: 'text' | 'refusal' | 'reasoning'; readonly choice: number; readonly text: string }
+  | {
+      readonly kind: 'text' | 'refusal' | 'reasoning';
+      readonly choice: number;
+      readonly text: string;
+      /** Of the tokens of this text, in OpenAI's shape. */
+      readonly logprobs?: Json;
+    }
   /** Belongs to the reasoning before it. */
   | { readonly kind: 'reasoning-signature'; readonly choice: number; readonly signature: string }
   | { readonly kind: 'reasoning-redacted'; readonly choice: number; readonly data: string }
