@@ -22,6 +22,23 @@ describe('a usage report', () => {
     });
   });
 
+  it('counts what was written to a cache apart, as a part of the prompt', () => {
+    const details = { cached_tokens: 30, cache_write_tokens: 60 };
+    expect(convertOpenAiUsage({ prompt_tokens: 100, completion_tokens: 1, prompt_tokens_details: details })).toEqual({
+      input: 10,
+      cacheRead: 30,
+      cacheWrite5m: 60,
+      output: 1,
+      request: 1,
+    });
+  });
+
+  it('counts reasoning that the total shows to stand beside the completion', () => {
+    const report = { prompt_tokens: 12, completion_tokens: 1, completion_tokens_details: { reasoning_tokens: 228 } };
+    expect(convertOpenAiUsage({ ...report, total_tokens: 241 })).toMatchObject({ output: 1, reasoning: 228 });
+    expect(convertOpenAiUsage({ ...report, total_tokens: 13 })).toMatchObject({ output: 0, reasoning: 1 });
+  });
+
   it('of zero is a report of zero, not the lack of one', () => {
     expect(convertOpenAiUsage({ prompt_tokens: 0, completion_tokens: 0 })).toEqual({ input: 0, output: 0, request: 1 });
   });
@@ -53,14 +70,16 @@ describe('a usage report', () => {
         count,
         count,
         count,
-        (prompt, completion, cached, audioIn, reasoning, audioOut) => {
+        count,
+        (prompt, completion, cached, written, audioIn, reasoning, audioOut) => {
           const usage = convertOpenAiUsage({
             prompt_tokens: prompt,
             completion_tokens: completion,
-            prompt_tokens_details: { cached_tokens: cached, audio_tokens: audioIn },
+            prompt_tokens_details: { cached_tokens: cached, cache_write_tokens: written, audio_tokens: audioIn },
             completion_tokens_details: { reasoning_tokens: reasoning, audio_tokens: audioOut },
           });
-          expect((usage?.input ?? 0) + (usage?.cacheRead ?? 0) + (usage?.audioInput ?? 0)).toBe(prompt);
+          const { input = 0, cacheRead = 0, cacheWrite5m = 0, audioInput = 0 } = usage ?? {};
+          expect(input + cacheRead + cacheWrite5m + audioInput).toBe(prompt);
           expect((usage?.output ?? 0) + (usage?.reasoning ?? 0) + (usage?.audioOutput ?? 0)).toBe(completion);
           for (const value of Object.values(usage ?? {})) expect(value).toBeGreaterThanOrEqual(0);
         },
