@@ -241,9 +241,12 @@ export type ChatFeature =
   | 'toolChoice'
   | 'media'
   | 'media.url'
+  /** A detail other than the vendor's only one. */
+  | 'media.detail'
   | 'toolResult.media'
   | 'tools.strict'
-  | 'temperature';
+  | 'temperature'
+  | 'topP';
 
 /** The caller's request cannot be read, or says what no target could be told. `field` is in the caller's own words. */
 export interface UnreadableRequest {
