@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { addressRangesSchema } from '@pingtoken/shared/address-ranges';
 import { portSchema, readEnvironmentOrExit } from '@pingtoken/shared/environment';
 
 const secret = z
@@ -45,6 +46,9 @@ export const controlPlaneEnvironment = z.object({
     .string()
     .default('')
     .describe('Address ranges, separated by commas, whose `X-Forwarded-For` is believed. None by default.'),
+  PRIVATE_UPSTREAMS: addressRangesSchema().describe(
+    'Address ranges, not of the public internet, that providers may be saved with; the data planes need the same. None by default.',
+  ),
   LOG_LEVEL: z
     .enum(['debug', 'info', 'warn', 'error'])
     .default('info')

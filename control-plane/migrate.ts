@@ -23,7 +23,13 @@ await migrate({ ownerUrl: urls.owner, personKeysUrl: urls.personKeys });
 logger.info('the databases have the newest schema');
 
 const services = await openServices(
-  { ...environment, API_DATABASE_URL: urls.api, PERSON_KEYS_DATABASE_URL: urls.personKeys, REGISTRATION: 'closed' },
+  {
+    ...environment,
+    API_DATABASE_URL: urls.api,
+    PERSON_KEYS_DATABASE_URL: urls.personKeys,
+    REGISTRATION: 'closed',
+    PRIVATE_UPSTREAMS: [],
+  },
   logger,
 );
 try {

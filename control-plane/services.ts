@@ -44,6 +44,7 @@ export type ServiceSettings = Pick<
   | 'BLIND_INDEX_SECRET'
   | 'CONTENT_KEY_SECRET'
   | 'REGISTRATION'
+  | 'PRIVATE_UPSTREAMS'
 >;
 
 export async function openServices(settings: ServiceSettings, logger: Logger): Promise<Services> {
@@ -69,7 +70,11 @@ export async function openServices(settings: ServiceSettings, logger: Logger): P
     policies: createPolicies({ orm, run }),
     tenants: createTenants({ run }),
     keys: createKeys({ run }),
-    providers: createProviders({ run, contentKeySecret: settings.CONTENT_KEY_SECRET }),
+    providers: createProviders({
+      run,
+      contentKeySecret: settings.CONTENT_KEY_SECRET,
+      privateUpstreams: settings.PRIVATE_UPSTREAMS,
+    }),
     routes: createRoutes({ run }),
     rateCards: createRateCards({ run }),
     ledger: createLedger({ run }),

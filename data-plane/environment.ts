@@ -1,11 +1,10 @@
-import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
+import { addressRangesSchema } from '@pingtoken/shared/address-ranges';
 import { portSchema, readEnvironment } from '@pingtoken/shared/environment';
 
 const milliseconds = (defaultMs: number) => z.coerce.number().int().positive().default(defaultMs);
 
-/** Address ranges such as `10.0.0.0/8`, or single addresses. */
-export type AddressRange = ReturnType<typeof ipaddr.parseCIDR>;
+export type { AddressRange } from '@pingtoken/shared/address-ranges';
 
 /** Every setting of a data plane. The table in the README is made from the descriptions. */
 export const dataPlaneEnvironment = z.object({
@@ -39,11 +38,12 @@ export const dataPlaneEnvironment = z.object({
     .string()
     .regex(/^[A-Za-z0-9_-]+$/)
     .describe('Ed25519 public key (SPKI, base64url) that configuration must be signed with.'),
-  TRUSTED_PROXIES: z
-    .string()
-    .default('')
-    .transform(readRanges)
-    .describe('Comma-separated address ranges whose X-Forwarded-For is believed; none by default.'),
+  TRUSTED_PROXIES: addressRangesSchema().describe(
+    'Comma-separated address ranges whose X-Forwarded-For is believed; none by default.',
+  ),
+  PRIVATE_UPSTREAMS: addressRangesSchema().describe(
+    'Comma-separated address ranges, not of the public internet, that providers may be reached at; none by default.',
+  ),
   MAX_BODY_BYTES: z.coerce
     .number()
     .int()
@@ -51,13 +51,37 @@ export const dataPlaneEnvironment = z.object({
     .max(1024 * 1024 * 1024)
     .default(32 * 1024 * 1024)
     .describe('Longest request body, in bytes; a longer one is answered with 413.'),
-  RECEIVE_TIMEOUT_MS: milliseconds(300_000).describe('Longest time that a caller may take to send one request.'),
+  MAX_HEADER_BYTES: z.coerce
+    .number()
+    .int()
+    .min(1024)
+    .max(1024 * 1024)
+    .default(16 * 1024)
+    .describe('Longest head of a request, in bytes; a longer one is answered with 431.'),
+  MAX_CONNECTIONS: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(50_000)
+    .describe('Connections of callers at once, for each port; one more is closed unanswered.'),
+  RECEIVE_HEAD_TIMEOUT_MS: milliseconds(60_000).describe(
+    'Longest time that a caller may take to send the head of a request; then it is answered with 408.',
+  ),
+  RECEIVE_TIMEOUT_MS: milliseconds(300_000).describe(
+    'Longest time that a caller may take to send one request with its body; then it is answered with 408.',
+  ),
   UPSTREAM_CONNECT_TIMEOUT_MS: milliseconds(5_000).describe('Longest time to connect to a provider.'),
   UPSTREAM_HEADERS_TIMEOUT_MS: milliseconds(600_000).describe(
     'Longest wait for the head of a provider’s answer; a reasoning model may be silent for minutes.',
   ),
   IDLE_TIMEOUT_MS: milliseconds(300_000).describe(
     'Longest silence inside an answer: of the provider that sends it, or of the caller that does not take it.',
+  ),
+  UPSTREAM_TOTAL_TIMEOUT_MS: milliseconds(3_600_000).describe(
+    'Longest time of one call, from the moment that it goes out to the end of its answer.',
+  ),
+  STREAM_COMMENT_INTERVAL_MS: milliseconds(15_000).describe(
+    'After so long a silence inside a stream the caller gets a comment, so that what lies between keeps the connection.',
   ),
   DRAIN_TIMEOUT_MS: z.coerce
     .number()
@@ -75,19 +99,4 @@ export type DataPlaneEnvironment = z.infer<typeof dataPlaneEnvironment>;
 /** @throws Error naming every variable that is missing or not valid, fit for a terminal */
 export function readDataPlaneEnvironment(): DataPlaneEnvironment {
   return readEnvironment(dataPlaneEnvironment, process.env);
-}
-
-function readRanges(text: string, context: z.RefinementCtx): readonly AddressRange[] {
-  const ranges: AddressRange[] = [];
-  for (const part of text.split(',').map((each) => each.trim())) {
-    if (part === '') continue;
-    try {
-      const single = ipaddr.isValid(part) ? ipaddr.parse(part) : undefined;
-      ranges.push(single === undefined ? ipaddr.parseCIDR(part) : [single, single.kind() === 'ipv4' ? 32 : 128]);
-    } catch {
-      context.addIssue({ code: 'custom', message: 'must be address ranges such as 10.0.0.0/8, separated by commas' });
-      return z.NEVER;
-    }
-  }
-  return ranges;
 }

@@ -21,6 +21,9 @@ export type ListenEnvironment = Pick<
   | 'HOST'
   | 'DATA_PLANE_PORT'
   | 'DATA_PLANE_OWN_PORT'
+  | 'MAX_HEADER_BYTES'
+  | 'MAX_CONNECTIONS'
+  | 'RECEIVE_HEAD_TIMEOUT_MS'
   | 'RECEIVE_TIMEOUT_MS'
   | 'UPSTREAM_HEADERS_TIMEOUT_MS'
   | 'IDLE_TIMEOUT_MS'
@@ -86,7 +89,6 @@ function open({ server, host, port, reusePort = false }: OpenOptions, variable: 
 }
 
 const KEEP_ALIVE_MS = 75_000;
-const HEAD_TIMEOUT_MS = 60_000;
 const SILENCE_MARGIN_MS = 60_000;
 
 /** Express hosts; the gateway is its one handler, so that nothing else is on a call's way. */
@@ -97,14 +99,17 @@ export function createHttpServer(gateway: Gateway, environment: ListenEnvironmen
   app.use((request, response) => {
     gateway.handle(request, response);
   });
+  const headTimeoutMs = Math.min(environment.RECEIVE_HEAD_TIMEOUT_MS, environment.RECEIVE_TIMEOUT_MS);
   const server = createServer({
     ...expressMessageClasses(app),
+    maxHeaderSize: environment.MAX_HEADER_BYTES,
     requestTimeout: environment.RECEIVE_TIMEOUT_MS,
-    headersTimeout: Math.min(HEAD_TIMEOUT_MS, environment.RECEIVE_TIMEOUT_MS),
-    connectionsCheckingInterval: Math.min(5_000, environment.RECEIVE_TIMEOUT_MS),
+    headersTimeout: headTimeoutMs,
+    connectionsCheckingInterval: Math.min(5_000, headTimeoutMs),
     // Longer than the load balancer in front keeps its side, so that it never sends into a connection we just closed.
     keepAliveTimeout: KEEP_ALIVE_MS,
   });
+  server.maxConnections = environment.MAX_CONNECTIONS;
   // Longer than the longest silence that a healthy call may have: only connections that hang reach it.
   server.timeout = environment.UPSTREAM_HEADERS_TIMEOUT_MS + environment.IDLE_TIMEOUT_MS + SILENCE_MARGIN_MS;
   server.on('request', app);

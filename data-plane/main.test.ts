@@ -136,6 +136,7 @@ beforeEach(async () => {
     DATA_PLANE_OWN_PORT: '0',
     CONTROL_PLANE_URL: 'http://127.0.0.1:9',
     QUEUE_URL: 'redis://127.0.0.1:9',
+    PRIVATE_UPSTREAMS: '127.0.0.0/8',
     DATA_PLANE_HOME: home.path,
     CONFIG_VERIFY_KEY: await prepareHome(home.path, true),
     DRAIN_TIMEOUT_MS: '1500',

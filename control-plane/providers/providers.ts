@@ -1,8 +1,10 @@
 import { LockMode } from '@mikro-orm/core';
 import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
+import type { AddressRange } from '@pingtoken/shared/address-ranges';
 import { AUTH_OF_DIALECT, AUTH_SCHEMES, DIALECTS } from '@pingtoken/shared/config-snapshot';
 import { createSymmetricKey, decrypt, encrypt } from '@pingtoken/shared/crypto';
+import { upstreamUrlFault } from '@pingtoken/shared/upstream-url';
 import { checkInput, Refusal, refuse, refuseConflict } from '../database/refusal.js';
 import type { RunTransaction, Scope, Transaction } from '../database/transaction.js';
 import { credentialObject, providerObject, tenantObject } from '../publishing/config-objects.js';
@@ -72,17 +74,26 @@ export interface Providers {
   listGrants(scope: Scope): Promise<ProviderGrant[]>;
 }
 
-/** @param contentKeySecret base64url, 32 bytes: wraps the content keys that credentials are encrypted under */
+/**
+ * @param contentKeySecret base64url, 32 bytes: wraps the content keys that credentials are encrypted under
+ * @param privateUpstreams ranges that are not public and may hold a provider nonetheless
+ */
 export function createProviders({
   run,
   contentKeySecret,
+  privateUpstreams,
 }: {
   run: RunTransaction;
   contentKeySecret: string;
+  privateUpstreams: readonly AddressRange[];
 }): Providers {
   return {
-    create: (scope, input) => run(scope, (transaction) => createProvider(transaction, input)),
-    update: (scope, input) => run(scope, (transaction) => updateProvider(transaction, input)),
+    create: async (scope, input) =>
+      checkBaseUrl(input.baseUrl, privateUpstreams) ??
+      (await run(scope, (transaction) => createProvider(transaction, input))),
+    update: async (scope, input) =>
+      checkBaseUrl(input.baseUrl, privateUpstreams) ??
+      (await run(scope, (transaction) => updateProvider(transaction, input))),
     list: (scope) => run(scope, ({ em }) => em.find(Provider, {}, { orderBy: { slug: 'asc' } })),
     createCredential: (scope, input) =>
       run(scope, (transaction) => createCredential(transaction, input, contentKeySecret)),
@@ -93,6 +104,12 @@ export function createProviders({
     listGrants: (scope) =>
       run(scope, ({ em }) => em.find(ProviderGrant, { revokedAt: null }, { orderBy: { id: 'asc' } })),
   };
+}
+
+/** Where the URL leads is asked again by each data plane that connects; here the one who saves it learns of it. */
+function checkBaseUrl(baseUrl: string | undefined, privateUpstreams: readonly AddressRange[]): Refusal | undefined {
+  const fault = baseUrl === undefined ? undefined : upstreamUrlFault(baseUrl, privateUpstreams);
+  return fault === undefined ? undefined : refuse('invalid_request', ['baseUrl'], fault);
 }
 
 async function createProvider(

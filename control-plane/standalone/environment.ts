@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { areAddressRanges } from '@pingtoken/shared/address-ranges';
 import { portSchema, readEnvironment } from '@pingtoken/shared/environment';
 
 const port = (defaultPort: number, serves: string) =>
@@ -23,6 +24,13 @@ export const launcherEnvironmentSchema = z.object({
     .enum(['open', 'invited', 'closed'])
     .default('open')
     .describe('Who may register a tenant: anyone (open), who holds an invitation (invited), nobody (closed).'),
+  PRIVATE_UPSTREAMS: z
+    .string()
+    .default('')
+    .refine(areAddressRanges, 'must be address ranges such as 10.0.0.0/8, separated by commas')
+    .describe(
+      'Address ranges of your own network, separated by commas, that providers may be in besides this machine.',
+    ),
   DATABASE_URL: z
     .url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' })
     .optional()

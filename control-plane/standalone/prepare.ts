@@ -1,4 +1,5 @@
 import { pino } from 'pino';
+import { parseAddressRanges } from '@pingtoken/shared/address-ranges';
 import type { DatabaseUrls } from '../database/provision.js';
 import { migrate } from '../database/migrate.js';
 import { platformScope, type Scope } from '../database/transaction.js';
@@ -49,7 +50,14 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
   onProgress('Preparing the databases');
   await migrate({ ownerUrl: urls.owner, personKeysUrl: urls.personKeys });
   const services = await openServices(
-    { API_DATABASE_URL: urls.api, PERSON_KEYS_DATABASE_URL: urls.personKeys, ...secrets, REGISTRATION: 'closed' },
+    {
+      API_DATABASE_URL: urls.api,
+      PERSON_KEYS_DATABASE_URL: urls.personKeys,
+      ...secrets,
+      REGISTRATION: 'closed',
+      // For the simulator, which is on this machine.
+      PRIVATE_UPSTREAMS: parseAddressRanges('127.0.0.0/8'),
+    },
     pino({ level: 'silent' }),
   );
   try {

@@ -27,6 +27,11 @@ export function urlOf(host: string, port: number): string {
   return `http://${address.includes(':') ? `[${address}]` : address}:${port}`;
 }
 
+/** Where providers may be besides the public internet: on this machine, as the simulator is, and where its owner says. */
+export function privateUpstreams({ PRIVATE_UPSTREAMS: others }: LauncherEnvironment): string {
+  return ['127.0.0.0/8', '::1/128', others].filter((range) => range !== '').join();
+}
+
 export function dataPlaneFolder(home: Home, index: number): string {
   return home.path(`data-plane-${index + 1}`);
 }
@@ -40,6 +45,7 @@ export function controlPlaneProgram(settings: ProgramSettings): ChildProgram {
     WORKER_DATABASE_URL: databaseUrls.worker,
     PERSON_KEYS_DATABASE_URL: databaseUrls.personKeys,
     REGISTRATION: environment.REGISTRATION,
+    PRIVATE_UPSTREAMS: privateUpstreams(environment),
     ...settings.secrets.controlPlane,
   });
 }
@@ -68,6 +74,7 @@ export function dataPlaneProgram(settings: ProgramSettings, index: number): Chil
     CONTROL_PLANE_URL: urlOf(environment.HOST, ports.controlPlane),
     CONFIG_VERIFY_KEY: verifyKeyOf(secrets.controlPlane.CONFIG_SIGNING_KEY),
     QUEUE_URL: queueUrl,
+    PRIVATE_UPSTREAMS: privateUpstreams(environment),
     // Open calls are cut by the data plane itself, which then still books them, before the launcher would end it by force.
     DRAIN_TIMEOUT_MS: '3500',
   });

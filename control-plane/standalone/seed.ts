@@ -39,6 +39,7 @@ const services = await openServices(
     PERSON_KEYS_DATABASE_URL: urls.personKeys,
     ...secrets.controlPlane,
     REGISTRATION: 'closed',
+    PRIVATE_UPSTREAMS: [],
   },
   pino({ level: 'silent' }),
 );

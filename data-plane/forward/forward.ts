@@ -5,6 +5,7 @@ import { createJsonCaller, type UpstreamTimeouts } from './json-call.js';
 import { createPassthroughCaller } from './passthrough-call.js';
 import { OpenCalls } from './open-calls.js';
 import { Relay } from './relay.js';
+import { createUpstreamAddresses, type UpstreamAddressOptions } from './upstream-address.js';
 
 export interface Forwarder {
   /** Sends a recorded call to its provider; from here on its {@link Relay} answers the caller and settles it. */
@@ -16,7 +17,7 @@ export interface Forwarder {
   readonly close: () => Promise<void>;
 }
 
-export interface ForwarderOptions extends UpstreamTimeouts {
+export interface ForwarderOptions extends UpstreamTimeouts, Partial<UpstreamAddressOptions> {
   readonly snapshot: Snapshot;
   readonly logger: Logger;
 }
@@ -24,10 +25,17 @@ export interface ForwarderOptions extends UpstreamTimeouts {
 const REVOCATION_CHECK_MS = 1_000;
 
 /** One attempt is made, the first of the call's list. */
-export function createForwarder({ snapshot, logger, ...timeouts }: ForwarderOptions): Forwarder {
+export function createForwarder({
+  snapshot,
+  logger,
+  privateUpstreams = [],
+  resolve,
+  ...timeouts
+}: ForwarderOptions): Forwarder {
   const open = new OpenCalls<Relay>();
-  const jsonCaller = createJsonCaller(timeouts);
-  const passthroughCaller = createPassthroughCaller(timeouts);
+  const addresses = createUpstreamAddresses({ privateUpstreams, ...(resolve !== undefined && { resolve }) });
+  const jsonCaller = createJsonCaller({ timeouts, addresses });
+  const passthroughCaller = createPassthroughCaller({ timeouts, addresses });
   let checked = snapshot.catalogue;
   const revocations = setInterval(() => {
     if (snapshot.catalogue === checked) return;

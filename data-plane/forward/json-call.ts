@@ -5,11 +5,17 @@ import type { OpenAiRequest } from '../dialects/openai-request.js';
 import { editOpenAiRequest } from '../dialects/openai-request.js';
 import { addressOf, USER_AGENT } from './provider-address.js';
 import type { Relay, UpstreamSource } from './relay.js';
+import { createUpstreamConnector, UpstreamRefusedError, type UpstreamAddresses } from './upstream-address.js';
 
 export interface UpstreamTimeouts {
   readonly connectTimeoutMs: number;
   readonly headersTimeoutMs: number;
   readonly idleTimeoutMs: number;
+}
+
+export interface UpstreamCallerOptions {
+  readonly timeouts: UpstreamTimeouts;
+  readonly addresses: UpstreamAddresses;
 }
 
 export interface JsonCaller {
@@ -23,11 +29,11 @@ const PATHS: Partial<Record<UsageEvent['operation'], string>> = {
 };
 
 /** Makes JSON calls over a pool of kept connections. Redirects are not followed, bodies not unpacked, nothing is retried. */
-export function createJsonCaller({ connectTimeoutMs, headersTimeoutMs, idleTimeoutMs }: UpstreamTimeouts): JsonCaller {
+export function createJsonCaller({ timeouts, addresses }: UpstreamCallerOptions): JsonCaller {
   const agent = new Agent({
-    connect: { timeout: connectTimeoutMs },
-    headersTimeout: headersTimeoutMs,
-    bodyTimeout: idleTimeoutMs,
+    connect: createUpstreamConnector(addresses, timeouts.connectTimeoutMs),
+    headersTimeout: timeouts.headersTimeoutMs,
+    bodyTimeout: timeouts.idleTimeoutMs,
     allowH2: false,
     // One call a connection at a time: an abort must not take its neighbours with it.
     pipelining: 1,
@@ -77,6 +83,11 @@ const TIMEOUTS: ReadonlySet<string | undefined> = new Set([
   'UND_ERR_BODY_TIMEOUT',
 ]);
 
+/** What our log says of a failed exchange. Node's own messages hold addresses in many spellings, so only their codes go in. */
+export function failureReason(error: NodeJS.ErrnoException): string {
+  return error instanceof UpstreamRefusedError ? error.message : (error.code ?? error.name);
+}
+
 class JsonCall implements Dispatcher.DispatchHandler, UpstreamSource {
   #controller: Dispatcher.DispatchController | undefined;
 
@@ -104,7 +115,7 @@ class JsonCall implements Dispatcher.DispatchHandler, UpstreamSource {
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     const { code } = error as NodeJS.ErrnoException;
     if (TIMEOUTS.has(code) || code === 'ETIMEDOUT') this.relay.fail('upstream_timeout', 'timed-out', code ?? '');
-    else this.relay.fail('upstream_failed', 'provider-failed', code ?? error.name);
+    else this.relay.fail('upstream_failed', 'provider-failed', failureReason(error));
   }
 
   pause(): void {

@@ -1,11 +1,11 @@
-import { Agent as HttpAgent, ServerResponse, type ClientRequest, type IncomingMessage } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
+import { ServerResponse, type ClientRequest, type IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { createProxyMiddleware, type Options } from 'http-proxy-middleware';
 import { connectionTokens } from './answer-headers.js';
-import type { UpstreamTimeouts } from './json-call.js';
+import { failureReason, type UpstreamCallerOptions, type UpstreamTimeouts } from './json-call.js';
 import { addressOf, USER_AGENT } from './provider-address.js';
 import type { Relay, UpstreamSource } from './relay.js';
+import { createUpstreamAgents, type UpstreamAgents } from './upstream-address.js';
 
 export interface PassthroughCaller {
   send(relay: Relay): void;
@@ -19,9 +19,9 @@ const PASSED_ON = ['content-type', 'accept'] as const;
  * Makes calls whose bodies nobody here understands, over http-proxy-middleware. The body was received whole before, under the
  * same limits as any other; the answer goes through the same {@link Relay}.
  */
-export function createPassthroughCaller(timeouts: UpstreamTimeouts): PassthroughCaller {
+export function createPassthroughCaller({ timeouts, addresses }: UpstreamCallerOptions): PassthroughCaller {
   const calls = new WeakMap<IncomingMessage, PassthroughCall>();
-  const agents = { http: new HttpAgent({ keepAlive: true }), https: new HttpsAgent({ keepAlive: true }) };
+  const agents = createUpstreamAgents(addresses);
   const proxy = createProxyMiddleware({
     router: (request, _response, options) => prepare(calls.get(request), options, agents),
     changeOrigin: true,
@@ -64,7 +64,7 @@ export function createPassthroughCaller(timeouts: UpstreamTimeouts): Passthrough
  * list ends: a `Trailer` header crashes httpxy 0.5; a `Connection` header names others for removal; the caller's key, cookie
  * or address would reach the provider.
  */
-function prepare(call: PassthroughCall | undefined, options: Options, agents: { http: HttpAgent; https: HttpsAgent }) {
+function prepare(call: PassthroughCall | undefined, options: Options, agents: UpstreamAgents) {
   if (call === undefined) throw new TypeError('a pass-through request without a call');
   const { routed, attempt } = call.relay.call;
   const { request, body, task, requestId } = routed;
@@ -143,7 +143,7 @@ class PassthroughCall implements UpstreamSource {
     clearTimeout(this.#timer);
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ETIMEDOUT') this.relay.fail('upstream_timeout', 'timed-out', code);
-    else this.relay.fail('upstream_failed', 'provider-failed', code ?? error.name);
+    else this.relay.fail('upstream_failed', 'provider-failed', failureReason(error));
   }
 
   pause(): void {

@@ -19,5 +19,14 @@ export function addressOf(provider: ConfigObjectOf<'provider'>): ProviderAddress
   return address;
 }
 
+/**
+ * Whether a credential may go to a provider. A credential is bound to the origin it was saved for: were a provider's base URL
+ * changed afterwards, by mistake or by somebody who wants the key, it would not be sent to the new host.
+ * @param credentialOrigin `https://host:port`, as {@link ProviderAddress} has it
+ */
+export function mayReceive(provider: ConfigObjectOf<'provider'>, credentialOrigin: string): boolean {
+  return addressOf(provider).origin === credentialOrigin;
+}
+
 /** How we present ourselves: the same for every caller, so that a provider learns nothing of who calls. */
 export const USER_AGENT = 'PingToken';

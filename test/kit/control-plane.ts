@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
+import { parseAddressRanges } from '@pingtoken/shared/address-ranges';
 import { createSigningPair, createSymmetricKey, type SigningPair } from '@pingtoken/shared/crypto';
 import { createControlPlaneApp } from '../../control-plane/graphql/server.js';
 import { openPool } from '../../control-plane/database/sql.js';
@@ -42,7 +43,7 @@ export interface TestControlPlane {
 const randomSecret = (): string => createSymmetricKey().toString('base64url');
 
 export async function startControlPlane(
-  overrides: Partial<Pick<ServiceSettings, 'REGISTRATION'>> = {},
+  overrides: Partial<Pick<ServiceSettings, 'REGISTRATION' | 'PRIVATE_UPSTREAMS'>> = {},
 ): Promise<TestControlPlane> {
   const database = await createTestDatabase();
   const logger = pino({ level: 'silent' });
@@ -53,6 +54,7 @@ export async function startControlPlane(
     BLIND_INDEX_SECRET: randomSecret(),
     CONTENT_KEY_SECRET: randomSecret(),
     REGISTRATION: 'open',
+    PRIVATE_UPSTREAMS: parseAddressRanges('127.0.0.0/8, ::1/128'),
     ...overrides,
   };
   const services = await openServices(settings, logger);

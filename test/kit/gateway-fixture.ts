@@ -2,9 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { pino } from 'pino';
+import { parseAddressRanges } from '@pingtoken/shared/address-ranges';
 import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
 import { createSealingPair } from '@pingtoken/shared/crypto';
 import { createApiKey, hashApiKey } from '@pingtoken/shared/key-format';
+import type { DataPlaneEnvironment } from '../../data-plane/environment.js';
 import { createGateway, type Gateway, type GatewayEnvironment } from '../../data-plane/gateway.js';
 import { createHttpServer, type ListenEnvironment } from '../../data-plane/listen.js';
 import { createClientSealers } from '../../data-plane/meter/seal-client.js';
@@ -204,12 +206,19 @@ export interface GatewayFixture {
   close(): Promise<void>;
 }
 
-const ENVIRONMENT: GatewayEnvironment & ListenEnvironment = {
+type FixtureEnvironment = GatewayEnvironment & ListenEnvironment & Pick<DataPlaneEnvironment, 'PRIVATE_UPSTREAMS'>;
+
+const ENVIRONMENT: FixtureEnvironment = {
   HOST: '127.0.0.1',
   DATA_PLANE_PORT: 0,
   DATA_PLANE_OWN_PORT: undefined,
   TRUSTED_PROXIES: [],
+  // The scripted providers are here.
+  PRIVATE_UPSTREAMS: parseAddressRanges('127.0.0.0/8, ::1/128'),
   MAX_BODY_BYTES: 1024 * 1024,
+  MAX_HEADER_BYTES: 16 * 1024,
+  MAX_CONNECTIONS: 1_000,
+  RECEIVE_HEAD_TIMEOUT_MS: 10_000,
   RECEIVE_TIMEOUT_MS: 10_000,
   UPSTREAM_CONNECT_TIMEOUT_MS: 1_000,
   UPSTREAM_HEADERS_TIMEOUT_MS: 10_000,
@@ -219,7 +228,7 @@ const ENVIRONMENT: GatewayEnvironment & ListenEnvironment = {
 /** A whole gateway over HTTP, with config and spool in memory. */
 export async function startGateway(
   upstreamUrl: string,
-  change: Partial<GatewayEnvironment & ListenEnvironment> = {},
+  change: Partial<FixtureEnvironment> = {},
 ): Promise<GatewayFixture> {
   const config = new MemoryConfig(upstreamUrl);
   const spool = new MemorySpool();

@@ -31,6 +31,8 @@ export const openAiChat: ChatDialect = {
     'toolResult.media': 'messages[].content[] of role tool',
     'tools.strict': 'tools[].function.strict',
     temperature: 'temperature',
+    topP: 'top_p',
+    'media.detail': 'messages[].content[].image_url.detail',
   },
   writeRequest,
   readAnswer,
