@@ -39,7 +39,7 @@ class StreamReader {
     const chunk = parseEvent(data);
     if (!isObject(chunk)) return [];
     const error = chunk['error'] ?? (event === 'error' ? chunk : undefined);
-    if (error !== undefined && error !== null) {
+    if (error !== undefined) {
       this.hasFailed = true;
       return [{ kind: 'error', error: readStreamError(error) }];
     }

@@ -58,15 +58,15 @@ function readToolChoice(request: Fields): ReadToolChoice {
   switch (choice?.oneOf('type', ['function', 'allowed_tools'])) {
     case 'function': {
       const name = readFunctionName(choice);
-      choice?.finish();
+      choice.finish();
       return { toolChoice: { kind: 'tool', name } };
     }
     case 'allowed_tools': {
-      const allowedTools = choice?.nested('allowed_tools');
+      const allowedTools = choice.nested('allowed_tools');
       const kind = allowedTools?.oneOf('mode', ['auto', 'required']) ?? 'auto';
       const allowed = new Set(allowedTools?.list('tools')?.map(readAllowedTool));
       allowedTools?.finish();
-      choice?.finish();
+      choice.finish();
       return { toolChoice: { kind }, allowed };
     }
     case undefined:
