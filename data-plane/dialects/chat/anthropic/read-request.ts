@@ -178,7 +178,7 @@ function readEffort(output: Fields): NonNullable<ReasoningWish['effort']> | unde
 }
 
 /** The vendor gives a schema no name, but others ask for one. */
-export const SCHEMA_NAME = 'response';
+const SCHEMA_NAME = 'response';
 
 function readFormat(format: Fields): ResponseFormat {
   format.ignore('type', (value) => value === 'json_schema', 'The type has to be json_schema.');
@@ -193,8 +193,12 @@ function readThinking(thinking: Fields): ReasoningWish | undefined {
   switch (type) {
     case 'disabled':
       return { effort: 'none' };
-    case 'enabled':
-      return defined({ budgetTokens: thinking.number('budget_tokens'), isVisible });
+    case 'enabled': {
+      const budgetTokens = thinking.number('budget_tokens');
+      if (budgetTokens === undefined)
+        thinking.refusals.refuse(thinking.at('budget_tokens'), 'A number is needed here.');
+      return defined({ budgetTokens, isVisible });
+    }
     case 'adaptive':
       return defined({ isAdaptive: true, isVisible });
     default:
