@@ -1,0 +1,69 @@
+import { z } from 'zod';
+import type { ChatDialect, ChatMessage, ChatRequest, MediaPart, UnreadableRequest } from '../chat.js';
+import { isObject } from '../json.js';
+import { describeFault, message, onlyWhere, refuse } from './proto-json.js';
+import { contentsSchema, readDetail, systemInstructionSchema } from './read-contents.js';
+import { generationConfigSchema, readGeneration } from './read-generation.js';
+import { readToolRules, toolConfigSchema, toolsSchema } from './read-tools.js';
+
+/**
+ * Fields that no other vendor has, harmless with these values: safety settings that ask for no filter ask others for
+ * nothing; `labels` are the caller's notes to its own bill; `store` false is what the platform does anyway.
+ * `cachedContent` is among the fields that are unknown here: what it names lies with Google.
+ */
+const HARMLESS = {
+  safetySettings: onlyWhere((value) => value === undefined || (Array.isArray(value) && value.every(asksForNoFilter))),
+  labels: z.unknown().optional(),
+  store: onlyWhere((value) => value === undefined || value === false),
+};
+
+/** https://ai.google.dev/api/generate-content#request-body */
+const requestSchema = message({
+  ...HARMLESS,
+  /** Repeats the path's. */
+  model: z.string().optional(),
+  contents: contentsSchema,
+  systemInstruction: systemInstructionSchema.optional(),
+  tools: toolsSchema.optional(),
+  toolConfig: toolConfigSchema.optional(),
+  generationConfig: generationConfigSchema.optional(),
+  serviceTier: z.string().optional(),
+}).transform((body, context): Omit<ChatRequest, 'streamed'> => {
+  const detail = readDetail(body.generationConfig?.mediaResolution, () => {
+    refuse(context, ['generationConfig', 'mediaResolution']);
+  });
+  return {
+    model: body.model?.replace(/^models\//, '') ?? '',
+    system: body.systemInstruction ?? [],
+    messages: detail === undefined ? body.contents : body.contents.map((turn) => applyDetail(turn, detail)),
+    ...readToolRules(body.tools ?? [], body.toolConfig, context),
+    ...(body.generationConfig !== undefined && readGeneration(body.generationConfig, context)),
+    ...readServiceTier(body.serviceTier),
+    wantsStreamUsage: true,
+  };
+});
+
+/** Reads a `GenerateContentRequest`; the path names the model, and with its last word whether the answer is streamed. */
+export const readRequest: ChatDialect['readRequest'] = (body, path): ChatRequest | UnreadableRequest => {
+  const parsed = requestSchema.safeParse(body);
+  if (!parsed.success) return describeFault(body, parsed.error);
+  return { ...parsed.data, model: path.model ?? parsed.data.model, streamed: path.streamed ?? false };
+};
+
+/** The words of the neutral form are OpenAI's. https://ai.google.dev/gemini-api/docs/flex-inference */
+function readServiceTier(word: string | undefined): { serviceTier?: string } {
+  const tier = word?.toLowerCase();
+  if (tier === undefined || tier === 'unspecified') return {};
+  return { serviceTier: tier === 'standard' ? 'default' : tier };
+}
+
+function asksForNoFilter(setting: unknown): boolean {
+  const threshold = isObject(setting) ? setting['threshold'] : undefined;
+  return threshold === 'BLOCK_NONE' || threshold === 'OFF' || threshold === 'HARM_BLOCK_THRESHOLD_UNSPECIFIED';
+}
+
+/** What a part says of itself goes before what is said of all. */
+function applyDetail(turn: ChatMessage, detail: NonNullable<MediaPart['detail']>): ChatMessage {
+  if (turn.role === 'assistant') return turn;
+  return { ...turn, content: turn.content.map((part) => (part.kind === 'media' ? { detail, ...part } : part)) };
+}
