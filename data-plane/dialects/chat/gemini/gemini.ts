@@ -24,10 +24,12 @@ const FIELD_NAMES: Readonly<Record<ChatFeature, string>> = {
   parallelToolCalls: 'toolConfig.functionCallingConfig',
   toolChoice: 'toolConfig.functionCallingConfig.mode',
   media: 'contents.parts.inlineData',
+  'media.detail': 'generationConfig.mediaResolution',
   'media.url': 'contents.parts.fileData',
   'toolResult.media': 'contents.parts.functionResponse.parts',
   'tools.strict': 'toolConfig.functionCallingConfig.mode',
   temperature: 'generationConfig.temperature',
+  topP: 'generationConfig.topP',
 };
 
 /** Google's Gemini API, `generateContent` and `streamGenerateContent`. https://ai.google.dev/api/generate-content */

@@ -3,6 +3,7 @@ import type { AssistantPart, ChatEvent, ChatStreamReader } from '../chat.js';
 import { parseJsonExactly } from '../json.js';
 import { readStreamError } from './errors.js';
 import { readFinishReason } from './finish-reasons.js';
+import { readLogprobs } from './logprobs.js';
 import { makeCallId, parseModelPart, readModelPart } from './parts.js';
 import { isAnswer, readCandidates, readName, type Candidate } from './read-answer.js';
 import { createUsageTracker } from './usage.js';
@@ -33,9 +34,11 @@ export function createStreamReader(): ChatStreamReader {
     return choice;
   }
 
-  function readCandidate({ index, parts, finishReason }: Candidate, events: ChatEvent[]): void {
+  function readCandidate({ index, parts, finishReason, logprobsResult }: Candidate, events: ChatEvent[]): void {
     const choice = choiceOf(index);
     if (choice.hasFinished) return;
+    const logprobs = logprobsResult === undefined ? undefined : readLogprobs(logprobsResult);
+    if (logprobs !== undefined) events.push({ kind: 'text', choice: index, text: '', logprobs });
     for (const value of parts) {
       const part = parseModelPart(value);
       if (part === undefined) continue;

@@ -7,8 +7,8 @@ import { list, message, onlyWhere, refuse } from './proto-json.js';
 const functionSchema = message({
   name: z.string(),
   description: z.string().optional(),
-  parameters: z.unknown(),
-  parametersJsonSchema: z.unknown(),
+  parameters: z.unknown().optional(),
+  parametersJsonSchema: z.unknown().optional(),
 }).transform((declared, context): ChatTool => {
   if (declared.parameters !== undefined && declared.parametersJsonSchema !== undefined) {
     refuse(context, ['parametersJsonSchema'], 'The field "{field}" cannot be given together with "parameters".');

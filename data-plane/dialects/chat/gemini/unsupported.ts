@@ -21,8 +21,6 @@ const TESTS: Readonly<Partial<Record<ChatFeature, Test>>> = {
   seed: ({ seed }) => seed !== undefined && !isSeed(seed),
   responseFormat: (request, model) => !canFormatAnswer(request, model),
   reasoning: ({ reasoning }, model) => reasoning?.effort === 'none' && !canStopThinking(model),
-  // The neutral form of a stream has no place for them.
-  logprobs: ({ logprobs, streamed }) => logprobs !== undefined && streamed,
   verbosity: ({ verbosity }) => verbosity === 'low' || verbosity === 'high',
   serviceTier: ({ serviceTier }) => serviceTier !== undefined && writeServiceTier(serviceTier) === undefined,
   parallelToolCalls: ({ parallelToolCalls, tools }) => parallelToolCalls === false && tools.length > 0,

@@ -38,7 +38,7 @@ function writeSampling(request: ChatRequest): Record<string, unknown> {
     seed: seed !== undefined && isSeed(seed) ? seed : undefined,
     presencePenalty: request.presencePenalty,
     frequencyPenalty: request.frequencyPenalty,
-    ...(logprobs !== undefined && !request.streamed && { responseLogprobs: true, logprobs: logprobs.top || undefined }),
+    ...(logprobs !== undefined && { responseLogprobs: true, logprobs: logprobs.top || undefined }),
   };
   return Object.fromEntries(Object.entries(sampling).filter(([, value]) => value !== undefined));
 }

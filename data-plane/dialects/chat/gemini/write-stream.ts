@@ -4,6 +4,7 @@ import type { ChatEvent, ChatStreamWriter } from '../chat.js';
 import { stringifyExactly } from '../json.js';
 import { writeError } from './errors.js';
 import { writeFinishReason, writeMalformedCalls } from './finish-reasons.js';
+import { writeLogprobs } from './logprobs.js';
 import { readArguments, writeCall, writeModelPart, type ModelPart } from './parts.js';
 import { writeUsage } from './usage.js';
 
@@ -27,8 +28,11 @@ export function createStreamWriter(call: { readonly model: string; readonly want
       choice = createChoiceWriter();
       choices.set(index, choice);
     }
-    const parts = choice.push(event);
-    return parts.length === 0 ? '' : writeChunk({ candidates: [{ content: { parts, role: 'model' }, index }] });
+    const said = choice.push(event);
+    const logprobs = 'logprobs' in event ? writeLogprobs(event.logprobs) : {};
+    if (said.length === 0 && !('logprobsResult' in logprobs)) return '';
+    const parts = said.length === 0 ? [{ text: '' }] : said;
+    return writeChunk({ candidates: [{ content: { parts, role: 'model' }, index, ...logprobs }] });
   }
 
   return {
