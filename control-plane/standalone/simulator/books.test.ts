@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createServed } from './served.js';
 import { startProviderSimulator, type RunningSimulator } from './server.js';
+import { NO_TOKENS, NO_UNITS } from './tokens.js';
 
 let simulator: RunningSimulator;
 const model = 'pingtoken-sim-small';
@@ -72,6 +73,10 @@ describe('/served', () => {
       completionTokens: 4,
       cachedTokens: 0,
       reasoningTokens: 0,
+      cacheWriteTokens: 0,
+      images: 0,
+      audioSeconds: 0,
+      searches: 0,
       chunksSent: 0,
       usage: 'reported',
       callsOfId: 1,
@@ -127,11 +132,19 @@ describe('/served', () => {
   it('is not disturbed by a call that began before a reset', () => {
     const served = createServed({ keep: 2 });
     const start = { requestId: 'r', path: '/v1/chat/completions', model } as const;
-    const tokens = { prompt: 1, completion: 1, cached: 0, reasoning: 0 };
+    const tokens = { ...NO_TOKENS, prompt: 1, completion: 1 };
+    const end = {
+      status: 200,
+      outcome: 'completed',
+      tokens,
+      units: NO_UNITS,
+      chunksSent: 0,
+      usage: 'reported',
+    } as const;
     const before = served.begin(start);
     served.clear();
     served.begin({ ...start, requestId: 's' });
-    served.end(before, start, { status: 200, outcome: 'completed', tokens, chunksSent: 0, usage: 'reported' });
+    served.end(before, start, end);
     expect(served.summary()).toMatchObject({
       calls: 1,
       inFlight: 1,

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
-import type { Chunk } from './chat-wire.js';
 import type { Decision } from './decide.js';
 import type { Faults } from './directives.js';
+import type { Chunk, EventPayload, WholePayload } from './payload.js';
 import { createPieceWriter, flushed, pause, type PieceWriter } from './piece-writer.js';
 
 /** What has been handed over of an answer so far, for the books. */
@@ -31,24 +31,24 @@ export async function deliver(
   const headers: Record<string, string | number> = { 'x-request-id': requestId };
   const retryAfter = faults['retry-after'];
   if (faults.status !== undefined && retryAfter !== undefined) headers['retry-after'] = retryAfter;
-  if ('json' in payload) {
-    headers['content-type'] = 'application/json';
-    headers['content-length'] = Buffer.byteLength(payload.json);
+  if ('body' in payload) {
+    headers['content-type'] = payload.contentType;
+    headers['content-length'] = Buffer.byteLength(payload.body);
   } else {
     headers['content-type'] = 'text/event-stream; charset=utf-8';
     headers['cache-control'] = 'no-cache';
   }
   response.writeHead(status, headers);
   const writer = createPieceWriter(response, faults.split);
-  if ('json' in payload) await deliverJson(response, writer, decision, payload, progress);
-  else await deliverEvents(response, writer, payload.events, faults, progress);
+  if ('body' in payload) await deliverWhole(response, writer, decision, payload, progress);
+  else await deliverEvents(response, writer, payload, faults, progress);
 }
 
-async function deliverJson(
+async function deliverWhole(
   response: ServerResponse,
   writer: PieceWriter,
   { faults, tokens }: Decision,
-  payload: { json: string; tellsUsage: boolean },
+  payload: WholePayload,
   progress: Progress,
 ): Promise<void> {
   if (stalls(faults)) {
@@ -57,34 +57,40 @@ async function deliverJson(
     if (response.destroyed) return;
   }
   if (faults['die-after'] !== undefined) {
-    await writer.write(payload.json.slice(0, payload.json.length / 2));
+    await writer.write(firstHalf(payload.body));
     await die(response, writer, progress);
     return;
   }
   progress.completionTokens = tokens.completion;
   progress.toldUsage = payload.tellsUsage;
   if (faults.split === undefined) {
-    response.end(payload.json);
+    response.end(payload.body);
     return;
   }
-  await writer.write(payload.json);
+  await writer.write(payload.body);
   await writer.flush();
   response.end();
+}
+
+function firstHalf(body: string | Buffer): string | Buffer {
+  const half = body.length / 2;
+  return typeof body === 'string' ? body.slice(0, half) : body.subarray(0, half);
 }
 
 async function deliverEvents(
   response: ServerResponse,
   writer: PieceWriter,
-  events: Iterable<Chunk>,
+  payload: EventPayload,
   faults: Faults,
   progress: Progress,
 ): Promise<void> {
   const line = faults.crlf ? '\r\n' : '\n';
   const before = faults.comments ? `: ping${line}${line}` : '';
   const eventful = stalls(faults) || ['chunk-delay', 'die-after', 'error-in-stream'].some((name) => name in faults);
-  for (const { json, tokens, tellsUsage } of events) {
-    if (eventful && !(await mayGoOn(response, writer, faults, progress))) return;
-    const pending = writer.write(`${before}data: ${json}${line}${line}`);
+  for (const chunk of payload.events) {
+    const { tokens, tellsUsage } = chunk;
+    if (eventful && !(await mayGoOn(response, writer, { faults, progress, payload }))) return;
+    const pending = writer.write(before + eventText(chunk, line));
     progress.chunksSent += 1;
     progress.completionTokens += tokens;
     progress.toldUsage ||= tellsUsage;
@@ -92,18 +98,21 @@ async function deliverEvents(
     if (pending) await pending;
     if (response.destroyed) return;
   }
-  if (eventful && !(await mayGoOn(response, writer, faults, progress))) return;
-  await writer.write(`${before}data: [DONE]${line}${line}`);
+  if (eventful && !(await mayGoOn(response, writer, { faults, progress, payload }))) return;
+  if (payload.terminator !== undefined) await writer.write(`${before}data: ${payload.terminator}${line}${line}`);
   await writer.flush();
   response.end();
+}
+
+function eventText({ event, json }: Pick<Chunk, 'event' | 'json'>, line: string): string {
+  return event === undefined ? `data: ${json}${line}${line}` : `event: ${event}${line}data: ${json}${line}${line}`;
 }
 
 /** Does what the faults ask for between the events that were sent and the next; false if there is to be no next. */
 async function mayGoOn(
   response: ServerResponse,
   writer: PieceWriter,
-  faults: Faults,
-  progress: Progress,
+  { faults, progress, payload }: { faults: Faults; progress: Progress; payload: EventPayload },
 ): Promise<boolean> {
   const sent = progress.chunksSent;
   if (sent === faults['die-after']) {
@@ -112,9 +121,7 @@ async function mayGoOn(
   }
   if (sent === faults['error-in-stream']) {
     progress.cutBy = 'error';
-    const error = { message: 'Simulated error inside the stream.', type: 'server_error', param: null, code: null };
-    const line = faults.crlf ? '\r\n' : '\n';
-    await writer.write(`data: ${JSON.stringify({ error })}${line}${line}`);
+    await writer.write(eventText(payload.failure, faults.crlf ? '\r\n' : '\n'));
     await writer.flush();
     response.end();
     return false;

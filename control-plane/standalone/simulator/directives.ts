@@ -4,11 +4,11 @@ const milliseconds = (maximum: number) => z.int().min(0).max(maximum).optional()
 const count = (maximum: number, minimum = 0) => z.int().min(minimum).max(maximum).optional();
 const flag = z.boolean().optional();
 
-/** An event, here and below, is one `data:` event of a stream other than `[DONE]`. */
+/** An event, here and below, is one `data:` event of a stream other than `[DONE]`, pings of the dialect included. */
 const fields = {
   /** Wait before the response head, ms. */
   delay: milliseconds(600_000),
-  /** Answer with this HTTP status and OpenAI's error body. */
+  /** Answer with this HTTP status and the error body of the dialect. */
   status: count(599, 400),
   /** Seconds in the `retry-after` header; sent only together with `status`. */
   'retry-after': count(86_400),
@@ -30,16 +30,20 @@ const fields = {
   usage: z.enum(['none', 'zero']).optional(),
   /** Cached prompt tokens, at most all of them. */
   cached: count(100_000_000),
+  /** Prompt tokens that were written to the cache, of those that were not read from it; only some dialects report them. */
+  'cache-write': count(100_000_000),
   /** Reasoning tokens of each choice, part of its completion tokens. */
   reasoning: count(100_000),
-  /** Send an error event inside the stream after this many events, then end it without `[DONE]`. */
+  /** Send an error event inside the stream after this many events, in the dialect's own shape, then end it without `[DONE]`. */
   'error-in-stream': count(1_000_000),
   /** End lines with CRLF. */
   crlf: flag,
   /** Send an SSE comment before every event. */
   comments: flag,
-  /** Ignore `max_tokens` and `max_completion_tokens`, as a provider does that costs more than was reserved. */
+  /** Ignore the cap of the output (`max_tokens`, `maxOutputTokens`, …), as a provider does that costs more than was reserved. */
   overrun: flag,
+  /** Refuse to answer, or stop as a content filter does, in the dialect's own words. */
+  refuse: flag,
 };
 
 const faultsSchema = z.strictObject(fields);

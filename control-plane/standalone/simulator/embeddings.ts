@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { hash, mix } from './answer.js';
-import { promptTokens } from './chat-request.js';
+import { promptTokens } from './tokens.js';
+import { hash, mix } from './words.js';
 
 const tokenArray = z.array(z.int().min(0)).min(1);
 
@@ -43,14 +43,16 @@ export function embeddingsObject(request: EmbeddingsRequest, inputs: readonly (s
   return {
     object: 'list',
     data: inputs.map((input, index) => {
-      const vector = unitVector(hash([typeof input === 'string' ? input : input.join(' ')]), dimensions);
+      const vector = embeddingVector(typeof input === 'string' ? input : input.join(' '), dimensions);
       return { object: 'embedding', index, embedding: base64 ? toBase64(vector) : Array.from(vector) };
     }),
     model: request.model,
   };
 }
 
-function unitVector(seed: number, dimensions: number): Float32Array {
+/** The vector of a text. */
+export function embeddingVector(text: string, dimensions = DEFAULT_DIMENSIONS): Float32Array {
+  const seed = hash([text]);
   const vector = new Float32Array(dimensions);
   for (let index = 0; index < dimensions; index += 1) vector[index] = mix(seed + index) / 0x8000_0000 - 1;
   const length = Math.hypot(...vector) || 1;

@@ -7,7 +7,7 @@ import { startProviderSimulator } from './server.js';
 const RUN_SOURCES = `data:text/javascript,${encodeURIComponent(`
   import { registerHooks } from 'node:module';
   const resolve = (specifier, context, next) =>
-    next(specifier.startsWith('./') && !context.parentURL.includes('/node_modules/') ? specifier.replace(/\\.js$/, '.ts') : specifier, context);
+    next(/^\\.{1,2}\\//.test(specifier) && !context.parentURL.includes('/node_modules/') ? specifier.replace(/\\.js$/, '.ts') : specifier, context);
   registerHooks({ resolve });
 `)}`;
 

@@ -1,9 +1,9 @@
 import type { ServerResponse } from 'node:http';
 
-/** Writes text to a response, whole or in pieces of a fixed number of bytes. */
+/** Writes texts and bytes to a response, whole or in pieces of a fixed number of bytes. */
 export interface PieceWriter {
   /** Returns a promise only where there is something to wait for: back-pressure, or a gap between two pieces. */
-  readonly write: (text: string) => Promise<void> | undefined;
+  readonly write: (data: string | Buffer) => Promise<void> | undefined;
   /** Writes the bytes that were too few for a piece. */
   readonly flush: () => Promise<void> | undefined;
 }
@@ -24,8 +24,8 @@ export function createPieceWriter(response: ServerResponse, split: number | unde
     await new Promise(setImmediate);
   };
   return {
-    write: async (text) => {
-      const bytes = Buffer.concat([rest, Buffer.from(text)]);
+    write: async (data) => {
+      const bytes = Buffer.concat([rest, typeof data === 'string' ? Buffer.from(data) : data]);
       let at = 0;
       for (; bytes.length - at >= split && !response.destroyed; at += split) {
         await sendPiece(bytes.subarray(at, at + split));

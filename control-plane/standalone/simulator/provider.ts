@@ -1,17 +1,19 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { TokenCount } from './answer.js';
-import { KEPT_BODY_BYTES, readBody, type Body } from './body.js';
-import { decideChat, decideEmbeddings, decidePlain, refuse, type Decision, type DecisionContext } from './decide.js';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import { KEPT_BODY_BYTES, readBody } from './body.js';
+import { refuse, type Decision } from './decide.js';
 import { deliver, type Progress } from './deliver.js';
-import { bodyTooLarge, invalidRequest, missingKey, modelNotFound, unknownUrl } from './errors.js';
+import { findEndpoint, type FoundEndpoint } from './endpoints.js';
+import { bodyTooLarge, missingKey, unknownUrl, type DialectName } from './errors.js';
 import type { FaultBook } from './fault-book.js';
-import { describeModel, findModel, MODELS, type ProviderPath } from './models.js';
+import type { ProviderCall } from './provider-call.js';
 import type { Receptions } from './received.js';
 import type { CallStart } from './record-ring.js';
 import type { Served } from './served.js';
+import { createStores } from './stores.js';
+import type { TokenCount } from './tokens.js';
 
-/** The longest JSON body that is accepted, bytes. Other bodies may have any length, as they are not held. */
-const JSON_BODY_BYTES = 64 * 1024 * 1024;
+/** The longest body that is accepted, bytes. */
+const BODY_BYTES = 64 * 1024 * 1024;
 const REQUEST_ID_CHARACTERS = 128;
 
 /** Everything the simulator remembers. */
@@ -27,101 +29,61 @@ export interface Books {
  * an id longer than 128 characters counts by its first 128.
  */
 export function createProvider({ served, receptions, faults }: Books) {
+  const stores = createStores();
   let callNumber = 0;
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const { method = '', url = '', httpVersion, rawHeaders } = request;
-    const target = findTarget(method, url);
-    const json = target.path === '/v1/chat/completions' || target.path === '/v1/embeddings';
-    const body = await readBody(request, json ? JSON_BODY_BYTES : KEPT_BODY_BYTES);
+    const { method = '', url = '', httpVersion, rawHeaders, headers } = request;
+    const [pathname = '', query = ''] = url.split('?', 2);
+    const found = findEndpoint(method, pathname);
+    const body = await readBody(request, found ? BODY_BYTES : KEPT_BODY_BYTES);
     if (!body) return;
     callNumber += 1;
-    const header = request.headers['x-request-id'];
-    const requestId = (typeof header === 'string' ? header.slice(0, REQUEST_ID_CHARACTERS) : '') || `sim-${callNumber}`;
+    const requestId = readRequestId(headers) ?? `sim-${callNumber}`;
     receptions.add({ requestId, method, url, httpVersion, rawHeaders, body });
-    const context = { callNumber, nowMs: Date.now(), takeFaults: faults.take };
-    const decision = decideTarget(target, request, body, json, context);
-    const start = { requestId, path: target.path, model: decision.model };
+    const dialect = dialectOf(found, pathname, headers);
+    const call: ProviderCall = {
+      body,
+      headers,
+      id: found?.id ?? '',
+      query: new URLSearchParams(query),
+      dialect,
+      stores,
+      callNumber,
+      nowMs: Date.now(),
+      takeFaults: faults.take,
+    };
+    const decision = found
+      ? decideFound(found, call)
+      : refuse(call, hasCredential(call) ? unknownUrl(method, pathname) : missingKey(dialect));
+    const start = { requestId, path: found?.endpoint.path ?? 'unknown', model: decision.model } as const;
     const progress = watch(served, start, response, decision);
     await deliver(response, requestId, decision, progress);
   };
 }
 
-interface Target {
-  readonly path: ProviderPath;
-  readonly method: string;
-  readonly pathname: string;
-  /** The last segment of `/v1/models/:id`. */
-  readonly model: string;
+function readRequestId({ 'x-request-id': header }: IncomingHttpHeaders): string | undefined {
+  return (typeof header === 'string' ? header.slice(0, REQUEST_ID_CHARACTERS) : '') || undefined;
 }
 
-/** Which of the provider's paths a request line means; `/v1` may be left out. */
-function findTarget(method: string, url: string): Target {
-  const pathname = url.split('?', 1)[0] ?? '';
-  const bare = pathname.startsWith('/v1/') ? pathname.slice(3) : pathname;
-  const model = bare.startsWith('/models/') ? bare.slice('/models/'.length) : '';
-  const path = pathOf(`${method} ${model ? '/models/:id' : bare}`);
-  return { path, method, pathname, model };
+/** The paths that the vendors share are Anthropic's where its version is named, and Google's where its key is sent. */
+function dialectOf(found: FoundEndpoint | undefined, pathname: string, headers: IncomingHttpHeaders): DialectName {
+  const own = found?.endpoint.dialect ?? (pathname.startsWith('/v1beta/') ? 'gemini' : 'openai');
+  if (own !== 'openai') return own;
+  if ('anthropic-version' in headers) return 'anthropic';
+  return 'x-goog-api-key' in headers ? 'gemini' : 'openai';
 }
 
-function pathOf(requestLine: string): ProviderPath {
-  switch (requestLine) {
-    case 'POST /chat/completions':
-      return '/v1/chat/completions';
-    case 'POST /embeddings':
-      return '/v1/embeddings';
-    case 'GET /models':
-      return '/v1/models';
-    case 'GET /models/:id':
-      return '/v1/models/:id';
-    case 'GET /files':
-      return '/v1/files';
-    case 'POST /audio/transcriptions':
-      return '/v1/audio/transcriptions';
-    default:
-      return 'unknown';
-  }
+function decideFound({ endpoint }: FoundEndpoint, call: ProviderCall): Decision {
+  if (!hasCredential(call)) return refuse(call, missingKey(call.dialect));
+  if (call.body.length > BODY_BYTES) return refuse(call, bodyTooLarge(BODY_BYTES));
+  return endpoint.decide(call);
 }
 
-function decideTarget(
-  target: Target,
-  request: IncomingMessage,
-  body: Body,
-  json: boolean,
-  context: DecisionContext,
-): Decision {
-  if (!/^bearer +\S/i.test(request.headers.authorization ?? '')) return refuse(missingKey());
-  if (json && body.length > JSON_BODY_BYTES) return refuse(bodyTooLarge(JSON_BODY_BYTES));
-  switch (target.path) {
-    case '/v1/chat/completions':
-      return decideChat(body, context);
-    case '/v1/embeddings':
-      return decideEmbeddings(body, context);
-    case '/v1/models':
-      return decidePlain({ object: 'list', data: MODELS.map(describeModel) }, '', context);
-    case '/v1/models/:id': {
-      const model = findModel(target.model);
-      return model ? decidePlain(describeModel(model), '', context) : refuse(modelNotFound(target.model));
-    }
-    case '/v1/files':
-      return decidePlain({ object: 'list', data: [], has_more: false, first_id: null, last_id: null }, '', context);
-    case '/v1/audio/transcriptions':
-      return decideTranscription(request, body, context);
-    case 'unknown':
-      return refuse(unknownUrl(target.method, target.pathname));
-  }
-}
-
-/** Directives are read from the first MiB of the multipart body, whichever field they are in. */
-function decideTranscription(request: IncomingMessage, body: Body, context: DecisionContext): Decision {
-  if (!/^multipart\/form-data\b/i.test(request.headers['content-type'] ?? '')) {
-    return refuse(invalidRequest('The body must be multipart/form-data.'));
-  }
-  const text = body.bytes.includes('[[sim') ? body.bytes.toString('latin1') : '';
-  return decidePlain(
-    { text: `A simulated transcript of ${body.length} bytes, naïve but certain.`, bytes: body.length },
-    text,
-    context,
-  );
+/** Any credential that is not empty is accepted, where the dialect has it. */
+function hasCredential({ dialect, headers, query }: ProviderCall): boolean {
+  if (/^bearer +\S/i.test(headers.authorization ?? '')) return true;
+  if (dialect === 'anthropic') return Boolean(headers['x-api-key']);
+  return dialect === 'gemini' && Boolean(headers['x-goog-api-key'] ?? query.get('key'));
 }
 
 /** Opens a call in the books, and closes it when its answer has been handed over or its connection is gone. */
@@ -137,6 +99,7 @@ function watch(served: Served, start: CallStart, response: ServerResponse, decis
       status: response.headersSent ? decision.status : 0,
       outcome,
       tokens: outcome === 'completed' ? decision.tokens : handedOver(decision.tokens, progress),
+      units: decision.units,
       chunksSent: progress.chunksSent,
       usage: !progress.toldUsage ? 'none' : decision.faults.usage === 'zero' ? 'zero' : 'reported',
     });

@@ -1,5 +1,5 @@
-import type { TokenCount } from './answer.js';
 import { MODELS, type ModelId, PATHS, type ProviderPath } from './models.js';
+import type { TokenCount, UnitCount } from './tokens.js';
 
 export interface CallStart {
   readonly requestId: string;
@@ -11,6 +11,7 @@ export interface CallEnd {
   readonly status: number;
   readonly outcome: Exclude<Outcome, 'open'>;
   readonly tokens: TokenCount;
+  readonly units: UnitCount;
   readonly chunksSent: number;
   readonly usage: CallRecord['usage'];
 }
@@ -37,6 +38,11 @@ export interface CallRecord {
   readonly completionTokens: number;
   readonly cachedTokens: number;
   readonly reasoningTokens: number;
+  readonly cacheWriteTokens: number;
+  /** What was given beside tokens: whole images, begun seconds of audio heard, searches. */
+  readonly images: number;
+  readonly audioSeconds: number;
+  readonly searches: number;
   /** Events handed over, `[DONE]` not counted; 0 for a plain answer. */
   readonly chunksSent: number;
   /** Whether the answer told its usage: not at all, truly, or as zeros. */
@@ -46,10 +52,10 @@ export interface CallRecord {
 /** `callsOfId`: how many of the records kept have this id. */
 export type RecordView = CallRecord & { readonly callsOfId: number };
 
-const CELLS = 10;
+const CELLS = 14;
 
 /**
- * Keeps the latest `capacity` records as rows of numbers in one flat array: 40 bytes each, and their ids (128 characters
+ * Keeps the latest `capacity` records as rows of numbers in one flat array: 56 bytes each, and their ids (128 characters
  * at most), so that 200,000 of them cost neither much memory nor garbage collection.
  */
 export function createRecordRing(capacity: number) {
@@ -101,15 +107,19 @@ export function createRecordRing(capacity: number) {
 }
 
 /** The cells of a row after its first two, which are the model and the path. */
-function endCells({ status, outcome, usage, tokens, chunksSent }: CallEnd): number[] {
-  const { prompt, completion, cached, reasoning } = tokens;
+function endCells({ status, outcome, usage, tokens, units, chunksSent }: CallEnd): number[] {
+  const { prompt, completion, cached, reasoning, cacheWrite } = tokens;
+  const { images, audioSeconds, searches } = units;
+  const counts = [prompt, completion, cached, reasoning, chunksSent, cacheWrite, images, audioSeconds, searches];
   const told = USAGES.indexOf(usage);
-  return [status, OUTCOMES.indexOf(outcome), told, prompt, completion, cached, reasoning, chunksSent];
+  return [status, OUTCOMES.indexOf(outcome), told, ...counts];
 }
 
 function readRow(row: Uint32Array): Omit<CallRecord, 'requestId'> {
   const [model = 0, path = 0, status = 0, outcome = 0, usage = 0, ...counts] = row;
-  const [promptTokens = 0, completionTokens = 0, cachedTokens = 0, reasoningTokens = 0, chunksSent = 0] = counts;
+  const [promptTokens = 0, completionTokens = 0, cachedTokens = 0, reasoningTokens = 0, chunksSent = 0, ...others] =
+    counts;
+  const [cacheWriteTokens = 0, images = 0, audioSeconds = 0, searches = 0] = others;
   return {
     model: MODELS[model - 1]?.id ?? null,
     path: PATHS[path] ?? 'unknown',
@@ -119,6 +129,10 @@ function readRow(row: Uint32Array): Omit<CallRecord, 'requestId'> {
     completionTokens,
     cachedTokens,
     reasoningTokens,
+    cacheWriteTokens,
+    images,
+    audioSeconds,
+    searches,
     chunksSent,
     usage: USAGES[usage] ?? 'none',
   };

@@ -1,23 +1,27 @@
 import { MODELS, type ModelId, PATHS } from './models.js';
 import { createRecordRing, OUTCOMES, type CallEnd, type CallStart, type RecordView } from './record-ring.js';
 
-/** Tokens of calls, by kind. */
-interface TokenTotals {
+/** What was used by calls, by kind. */
+interface UseTotals {
   promptTokens: number;
   completionTokens: number;
   cachedTokens: number;
   reasoningTokens: number;
+  cacheWriteTokens: number;
+  images: number;
+  audioSeconds: number;
+  searches: number;
 }
 
-/** What was counted for one model. Its own token fields are of completed calls only; `cutOff` is of all others. */
-export interface ModelTotals extends TokenTotals {
+/** What was counted for one model. Its own counts of use are of completed calls only; `cutOff` is of all others. */
+export interface ModelTotals extends UseTotals {
   calls: number;
   completed: number;
   aborted: number;
   errors: number;
   died: number;
   /** Of calls that were aborted, died or failed inside their stream: the prompt, and what was handed over. */
-  cutOff: TokenTotals;
+  cutOff: UseTotals;
 }
 
 /** What `GET /served` answers, the list of requests apart. `calls` is the sum of the five numbers that follow it. */
@@ -83,22 +87,37 @@ export function createServed({ keep = 200_000 } = {}): Served {
   };
 }
 
+const USE = [
+  'promptTokens',
+  'completionTokens',
+  'cachedTokens',
+  'reasoningTokens',
+  'cacheWriteTokens',
+  'images',
+  'audioSeconds',
+  'searches',
+] as const;
+
 function createTotals() {
   const zeros = <K extends string>(names: readonly K[]) =>
     Object.fromEntries(names.map((name) => [name, 0])) as Record<K, number>;
-  const tokens = (): TokenTotals => ({ promptTokens: 0, completionTokens: 0, cachedTokens: 0, reasoningTokens: 0 });
+  const use = (): UseTotals => zeros(USE);
   const model = (): ModelTotals => {
-    return { calls: 0, completed: 0, aborted: 0, errors: 0, died: 0, ...tokens(), cutOff: tokens() };
+    return { calls: 0, completed: 0, aborted: 0, errors: 0, died: 0, ...use(), cutOff: use() };
   };
   const models = Object.fromEntries(MODELS.map(({ id }) => [id, model()])) as Record<ModelId, ModelTotals>;
   return { outcomes: zeros(OUTCOMES), paths: zeros(PATHS), models };
 }
 
-function addToModel(model: ModelTotals, { outcome, tokens }: CallEnd): void {
+function addToModel(model: ModelTotals, { outcome, tokens, units }: CallEnd): void {
   model[outcome === 'error' ? 'errors' : outcome] += 1;
   const sum = outcome === 'completed' ? model : model.cutOff;
   sum.promptTokens += tokens.prompt;
   sum.completionTokens += tokens.completion;
   sum.cachedTokens += tokens.cached;
   sum.reasoningTokens += tokens.reasoning;
+  sum.cacheWriteTokens += tokens.cacheWrite;
+  sum.images += units.images;
+  sum.audioSeconds += units.audioSeconds;
+  sum.searches += units.searches;
 }

@@ -19,9 +19,9 @@ export interface SimulatorBounds {
 const RECORDS_PER_SLICE = 1000;
 
 /**
- * A provider in OpenAI's dialect with an instrument beside it, not yet listening.
+ * A provider in three dialects with an instrument beside it, not yet listening.
  *
- * The provider: `/v1/chat/completions`, `/v1/embeddings`, `/v1/models`, `/v1/files`, `/v1/audio/transcriptions`.
+ * The provider: what OpenAI, Anthropic and Google offer, listed in `endpoints.ts`.
  * The instrument, which asks for no credential and must not be reachable for strangers: `/healthz`,
  * `/served` (GET, DELETE; `/served/:requestId`), `/received` (GET, DELETE; `/received/:requestId`),
  * `/faults` (GET, PUT, DELETE). Everything else is counted as a call to the provider and is 404.
