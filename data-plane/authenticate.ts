@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { hashApiKey } from '@pingtoken/shared/key-format';
 import { refuse, type Refusal } from './http-error.js';
@@ -25,11 +26,11 @@ export function authenticate(received: Received, snapshot: Snapshot, nowMs: numb
   const { catalogue } = snapshot;
   // Without a config nothing is known, so nobody can be told that their key is wrong.
   if (catalogue === undefined) return refuse('not_ready');
-  const { authorization = '' } = received.request.headers;
+  const presented = presentedKey(received.request);
   const { socket } = received.request;
   let bearer = lastBearers.get(socket);
-  if (bearer?.authorization !== authorization || bearer.catalogue !== catalogue) {
-    const found = findBearer(authorization, snapshot, catalogue);
+  if (bearer?.presented !== presented || bearer.catalogue !== catalogue) {
+    const found = findBearer(presented, snapshot, catalogue);
     if ('refused' in found) return found;
     bearer = found;
     lastBearers.set(socket, bearer);
@@ -40,9 +41,9 @@ export function authenticate(received: Received, snapshot: Snapshot, nowMs: numb
   return { ...received, account, keyHash, catalogue };
 }
 
-/** Who a header stands for in one generation of the config. */
+/** Who a key stands for in one generation of the config. */
 interface KnownBearer {
-  readonly authorization: string;
+  readonly presented: string;
   readonly catalogue: Catalogue;
   readonly account: Account;
   readonly keyHash: string;
@@ -51,15 +52,33 @@ interface KnownBearer {
 /** A connection's calls nearly always carry the same key, and every change of the config makes a new catalogue. */
 const lastBearers = new WeakMap<Socket, KnownBearer>();
 
-function findBearer(authorization: string, snapshot: Snapshot, catalogue: Catalogue): KnownBearer | Refusal {
-  const bearer = readBearer(authorization);
-  if (bearer === undefined) {
+function findBearer(presented: string, snapshot: Snapshot, catalogue: Catalogue): KnownBearer | Refusal {
+  if (presented === '') {
     return refuse('invalid_api_key', null, 'Provide your API key in an Authorization header: Bearer YOUR_KEY.');
   }
-  const keyHash = hashApiKey(bearer);
+  const keyHash = hashApiKey(presented);
   const account = snapshot.findAccount(keyHash);
-  return account === undefined ? refuse('invalid_api_key') : { authorization, catalogue, account, keyHash };
+  return account === undefined ? refuse('invalid_api_key') : { presented, catalogue, account, keyHash };
 }
+
+/**
+ * One key serves every client, in whichever place its vendor's client puts it. A key in the query is read here and goes no
+ * further: a provider's path is made from our own, and no log line holds a caller's.
+ * @returns the bare key, empty where there is none
+ */
+function presentedKey({ headers, url = '' }: IncomingMessage): string {
+  const bearer = readBearer(headers.authorization ?? '');
+  if (bearer !== undefined) return bearer;
+  for (const name of KEY_HEADERS) {
+    const value = headers[name];
+    if (typeof value === 'string' && value !== '') return value;
+  }
+  const queryAt = url.indexOf('?');
+  return queryAt === -1 ? '' : (new URLSearchParams(url.slice(queryAt + 1)).get('key') ?? '');
+}
+
+/** Anthropic's and Google's clients. */
+const KEY_HEADERS = ['x-api-key', 'x-goog-api-key'] as const;
 
 /** Neither revoked nor expired. */
 function isUsable({ apiKey }: Account, nowMs: number): boolean {

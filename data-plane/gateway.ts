@@ -3,13 +3,16 @@ import type { Logger } from 'pino';
 import { admitModel, admitPassthrough, type Admitted } from './admit/admit.js';
 import { answerModelQuestion } from './admit/list-models.js';
 import { authenticate, CALLER_LEFT, checkJsonHead, readBody, type WithBody } from './authenticate.js';
+import { readAnthropicBody } from './dialects/anthropic-request.js';
+import { readGeminiBody } from './dialects/gemini-request.js';
 import { readOpenAiRequest } from './dialects/openai-request.js';
 import type { DataPlaneEnvironment } from './environment.js';
 import { createForwarder, type Forwarder } from './forward/forward.js';
+import { prepare } from './forward/outgoing.js';
 import { isRefusal, refuse, sendRefusal, type Answer, type Refusal } from './http-error.js';
 import { createMeter, type Meter } from './meter/meter.js';
 import { createObserver, createProbes, type Observer } from './observe.js';
-import { createRequestId, isProbe, receive, type Received } from './receive.js';
+import { createRequestId, dialectOf, isProbe, receive, type Received } from './receive.js';
 import { route, seedOf } from './route/route.js';
 import type { Snapshot } from './snapshot.js';
 import type { State } from './state.js';
@@ -57,9 +60,8 @@ export function createGateway({ state, environment, logger }: GatewayOptions): G
   const probe = createProbes({ observer, isReady: () => !isDraining && snapshot.catalogue !== undefined });
 
   function handle(request: IncomingMessage, response: ServerResponse): void {
-    const requestId = createRequestId();
-    const answer = { request, response, requestId };
-    const received = receive(request, response, requestId);
+    const answer = { request, response, requestId: createRequestId(), dialect: dialectOf(request.url ?? '') };
+    const received = receive(answer);
     if (isRefusal(received)) {
       observer.callRefused('none', received.refused);
       sendRefusal(answer, received, received.allow === undefined ? [] : ['allow', received.allow]);
@@ -83,8 +85,8 @@ export function createGateway({ state, environment, logger }: GatewayOptions): G
 type Serve = (received: Received) => Promise<Refusal | undefined>;
 
 /**
- * The stages of a call, once each and in this order: `receive -> authenticate -> admit -> route -> forward -> meter`. The
- * meter opens its record before the call goes out and closes it when the call ends. Each stage takes the type that the one
+ * The stages of a call, once each and in this order: `receive -> authenticate -> admit -> route -> forward -> meter`. What
+ * is sent is made before anything is, so that what cannot be said is refused and costs nothing; then the meter opens its record before the call goes out and closes it when the call ends. Each stage takes the type that the one
  * before returned, so a wrong order does not compile.
  */
 function createStages({
@@ -112,7 +114,9 @@ function createStages({
     if (isRefusal(admitted)) return admitted;
     const routed = route(admitted, seedOf(admitted.requestId));
     if (isRefusal(routed)) return routed;
-    const call = await meter.begin(routed);
+    const prepared = prepare(routed);
+    if (isRefusal(prepared)) return prepared;
+    const call = await meter.begin(prepared);
     if (isRefusal(call)) return call;
     forwarder.forward(call);
     return undefined;
@@ -122,9 +126,19 @@ function createStages({
 function admit(whole: WithBody, nowMs: number): Admitted | Refusal {
   const { endpoint, body } = whole;
   if (endpoint.name === 'passthrough') return admitPassthrough(whole, endpoint, nowMs);
-  if (endpoint.name !== 'chat-completions' && endpoint.name !== 'embeddings') return refuse('unknown_path');
-  const request = readOpenAiRequest(body);
-  return isRefusal(request) ? request : admitModel(whole, endpoint.name, request, nowMs);
+  switch (endpoint.name) {
+    case 'chat-completions':
+    case 'embeddings': {
+      const request = whole.dialect === 'anthropic' ? readAnthropicBody(body) : readOpenAiRequest(body);
+      return isRefusal(request) ? request : admitModel(whole, endpoint.name, request, nowMs);
+    }
+    case 'generate-content': {
+      const request = readGeminiBody(body, endpoint);
+      return isRefusal(request) ? request : admitModel(whole, 'chat-completions', request, nowMs);
+    }
+    default:
+      return refuse('unknown_path');
+  }
 }
 
 /** Runs the stages and answers what they refuse; a fault in them ends this call and no other. */

@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import { ERROR_CODES, type ErrorCode } from '@pingtoken/shared/error-code';
+import { CHAT_DIALECTS } from './dialects/chat/chat-dialects.js';
 
 /** A stage's expected "no". What went wrong unexpectedly is thrown instead. */
 export interface Refusal {
@@ -18,38 +20,19 @@ export function isRefusal(value: object): value is Refusal {
   return 'refused' in value;
 }
 
-/** The error object of OpenAI's API. https://platform.openai.com/docs/guides/error-codes */
-export interface OpenAiError {
-  readonly message: string;
-  readonly type: string;
-  readonly param: string | null;
-  readonly code: string | null;
-}
-
 /** The one mapper from a code to the caller's dialect: the official clients make their typed errors from it. */
-export function openAiError({ refused, param, message }: Refusal): OpenAiError {
+export function errorBody(dialect: Dialect, { refused, param, message }: Refusal): string {
   const { status, message: standard } = ERROR_CODES[refused];
-  return { message: message ?? standard, type: openAiErrorType(status), param, code: refused };
-}
-
-export function openAiErrorType(status: number): string {
-  if (status >= 500) return 'server_error';
-  switch (status) {
-    case 401:
-      return 'authentication_error';
-    case 403:
-      return 'permission_error';
-    case 429:
-      return 'rate_limit_error';
-    default:
-      return 'invalid_request_error';
-  }
+  const error = { code: refused, message: message ?? standard, status, param };
+  return JSON.stringify(CHAT_DIALECTS[dialect].writeError(error));
 }
 
 export interface Answer {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly requestId: string;
+  /** What the caller speaks. */
+  readonly dialect: Dialect;
 }
 
 /** Answers with an error of our own; see {@link sendJson} for what it does to the connection. */
@@ -57,7 +40,7 @@ export function sendRefusal(answer: Answer, refusal: Refusal, extraHeaders: read
   const { status, retryable } = ERROR_CODES[refusal.refused];
   // The official clients retry some statuses by themselves; they believe this header over their own list.
   const headers = ['x-should-retry', String(retryable), ...extraHeaders];
-  sendJson(answer, status, JSON.stringify({ error: openAiError(refusal) }), headers);
+  sendJson(answer, status, errorBody(answer.dialect, refusal), headers);
 }
 
 /**

@@ -3,7 +3,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import express from 'express';
 import type { DataPlaneEnvironment } from './environment.js';
 import type { Gateway } from './gateway.js';
-import { openAiErrorType } from './http-error.js';
+import { openAiErrorType } from './dialects/openai-error-type.js';
 
 /** The listening sockets of a data plane. */
 export interface Listeners {

@@ -1,14 +1,23 @@
 import { randomFillSync } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { v7 } from 'uuid';
-import { refuse, type Refusal } from './http-error.js';
+import type { Dialect } from '@pingtoken/shared/config-snapshot';
+import { refuse, type Answer, type Refusal } from './http-error.js';
 
 /** What a path and a method ask for. */
 export type Endpoint =
   | { readonly name: 'chat-completions' | 'embeddings' | 'list-models' }
+  | ContentEndpoint
   | { readonly name: 'show-model'; readonly model: string }
   | PassthroughEndpoint
   | ProbeEndpoint;
+
+/** Gemini's callers say in the path what others say in the body. */
+export interface ContentEndpoint {
+  readonly name: 'generate-content';
+  readonly model: string;
+  readonly streamed: boolean;
+}
 
 export type ProbeName = 'healthz' | 'readyz' | 'metrics';
 interface ProbeEndpoint {
@@ -34,6 +43,8 @@ export interface Received {
   /** `performance.now()` */
   readonly receivedAt: number;
   readonly endpoint: Endpoint;
+  /** What the caller speaks, told by its path. */
+  readonly dialect: Dialect;
 }
 
 /** Why a head is not one that can be served; `allow` goes with a 405. */
@@ -62,14 +73,14 @@ export function createRequestId(): string {
  * `Transfer-Encoding` beside `Content-Length` already by Node's parser, two `Host` headers and absolute-form targets here
  * (Node accepts both; a proxy in front may have judged the other one). RFC 9112, 3.2 and 6.3.
  */
-export function receive(request: IncomingMessage, response: ServerResponse, requestId: string): Received | HeadRefusal {
+export function receive({ request, response, requestId, dialect }: Answer): Received | HeadRefusal {
   const receivedAt = performance.now();
   const url = request.url ?? '';
   if (!url.startsWith('/')) return refuse('invalid_request', null, 'The request target must be a path.');
   if (hasTwoHosts(request.rawHeaders)) return refuse('invalid_request', null, 'More than one Host header.');
   const endpoint = findEndpoint(request.method ?? '', url);
   if ('refused' in endpoint) return endpoint;
-  return { request, response, requestId, receivedAt, endpoint };
+  return { request, response, requestId, receivedAt, endpoint, dialect };
 }
 
 function hasTwoHosts(rawHeaders: readonly string[]): boolean {
@@ -81,6 +92,14 @@ function hasTwoHosts(rawHeaders: readonly string[]): boolean {
   return hosts > 1;
 }
 
+/** The dialect that a path belongs to; errors of paths that nobody has are told in OpenAI's. */
+export function dialectOf(url: string): Dialect {
+  if (url.startsWith(GEMINI_PREFIX)) return 'gemini';
+  return url.startsWith('/v1/messages') || url.startsWith('/api/v1/messages') ? 'anthropic' : 'openai';
+}
+
+const GEMINI_PREFIX = '/v1beta/';
+const CONTENT_PREFIX = '/v1beta/models/';
 const CHAT_COMPLETIONS: Endpoint = { name: 'chat-completions' };
 const EMBEDDINGS: Endpoint = { name: 'embeddings' };
 const LIST_MODELS: Endpoint = { name: 'list-models' };
@@ -94,6 +113,7 @@ function findEndpoint(method: string, url: string): Endpoint | HeadRefusal {
   const path = spelt.startsWith('/api/v1/') ? spelt.slice('/api'.length) : spelt;
   switch (path) {
     case '/v1/chat/completions':
+    case '/v1/messages':
       return allow(method, 'POST', CHAT_COMPLETIONS);
     case '/v1/embeddings':
       return allow(method, 'POST', EMBEDDINGS);
@@ -104,6 +124,7 @@ function findEndpoint(method: string, url: string): Endpoint | HeadRefusal {
     case '/metrics':
       return allow(method, 'GET', { name: path.slice(1) as ProbeName });
     default:
+      if (path.startsWith(CONTENT_PREFIX)) return contentEndpoint(method, path, url.slice(spelt.length));
       return path.startsWith(MODEL_PREFIX) ? modelEndpoint(method, path) : refuse('unknown_path');
   }
 }
@@ -119,6 +140,24 @@ function modelEndpoint(method: string, path: string): Endpoint | HeadRefusal {
       name: 'show-model',
       model: decodeURIComponent(path.slice(MODEL_PREFIX.length)),
     });
+  } catch {
+    return refuse('unknown_path');
+  }
+}
+
+/** https://ai.google.dev/api/generate-content: `<model>:generateContent`, `<model>:streamGenerateContent?alt=sse` */
+function contentEndpoint(method: string, path: string, query: string): Endpoint | HeadRefusal {
+  const actionAt = path.lastIndexOf(':');
+  const action = path.slice(actionAt + 1);
+  const streamed = action === 'streamGenerateContent';
+  if (actionAt === -1 || (!streamed && action !== 'generateContent')) return refuse('unknown_path');
+  // Without it Google sends one growing JSON list, which no client of its own asks for.
+  if (streamed && new URLSearchParams(query).get('alt') !== 'sse') {
+    return refuse('invalid_request', 'alt', 'Streams are sent as server-sent events: add ?alt=sse.');
+  }
+  try {
+    const model = decodeURIComponent(path.slice(CONTENT_PREFIX.length, actionAt));
+    return allow(method, 'POST', { name: 'generate-content', model, streamed });
   } catch {
     return refuse('unknown_path');
   }

@@ -18,8 +18,11 @@ export interface Catalogue {
   readonly providersBySlug: ReadonlyMap<string, ConfigObjectOf<'provider'>>;
   readonly rateCards: ReadonlyMap<string, ConfigObjectOf<'rate-card'>>;
   passthroughRoutes(providerId: string): readonly ConfigObjectOf<'passthrough-route'>[];
-  /** Decrypted provider secret; undefined where the credential is unknown, cannot be opened, or is another tenant's. */
-  secretOf(credentialId: string, tenantId: string): string | undefined;
+  /**
+   * Decrypted secret for a provider; undefined where the credential is unknown, cannot be opened, is another tenant's, or is
+   * bound to another host than the provider's.
+   */
+  secretOf(credentialId: string, tenantId: string, provider: ConfigObjectOf<'provider'>): string | undefined;
 }
 
 /** What the stages may know of the config. */

@@ -11,6 +11,11 @@ interface ErrorKind {
 const TABLE = {
   malformed_json: { status: 400, retryable: false, message: 'The request body is not valid JSON.' },
   invalid_request: { status: 400, retryable: false, message: 'The request is not valid.' },
+  unsupported_field: {
+    status: 400,
+    retryable: false,
+    message: 'A field cannot be used with this model.',
+  },
   duplicate_field: { status: 400, retryable: false, message: 'A field is given twice.' },
   consent_required: { status: 400, retryable: false, message: 'Consent to the current privacy policy is required.' },
   unauthenticated: { status: 401, retryable: false, message: 'Sign in first.' },

@@ -2,6 +2,8 @@ import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
 import { versionInForce } from '@pingtoken/shared/rate-card';
 import type { UsageEvent } from '@pingtoken/shared/usage-event';
 import type { WithBody } from '../authenticate.js';
+import type { AnthropicRequest } from '../dialects/anthropic-request.js';
+import type { GeminiRequest } from '../dialects/gemini-request.js';
 import type { OpenAiRequest } from '../dialects/openai-request.js';
 import { refuse, type Refusal } from '../http-error.js';
 import type { PassthroughEndpoint } from '../receive.js';
@@ -18,12 +20,17 @@ export interface Candidate {
   readonly rank: number;
   readonly priority: number;
   readonly weight: number;
+  /** Whether translation may drop what the provider's dialect cannot express. */
+  readonly dropsUnsupported: boolean;
   readonly costCardId: string | null;
 }
 
+/** The body of a call whose use is counted, in the dialect of its caller. */
+export type MeteredRequest = OpenAiRequest | AnthropicRequest | GeminiRequest;
+
 /** What a call does at the provider. */
 export type Task =
-  | { readonly kind: 'openai'; readonly request: OpenAiRequest }
+  | { readonly kind: 'metered'; readonly request: MeteredRequest }
   | { readonly kind: 'passthrough'; readonly method: string; readonly path: string; readonly query: string };
 
 /** A call that may be made, with all that its record says of it at the start. */
@@ -47,14 +54,14 @@ export type Admitted = WithBody & {
 export function admitModel(
   known: WithBody,
   operation: 'chat-completions' | 'embeddings',
-  request: OpenAiRequest,
+  request: MeteredRequest,
   nowMs: number,
 ): Admitted | Refusal {
   const { account, catalogue } = known;
   if (account.member === undefined) return refuse('invalid_api_key');
   const model = catalogue.models.get(request.model);
   if (model?.status !== 'active' || !model.operations.includes(operation)) return refuse('model_not_found', 'model');
-  const candidates = findCandidates(model, account, catalogue);
+  const candidates = findCandidates(model, account, catalogue, operation);
   if ('refused' in candidates) return candidates;
   const priceCardVersionId = priceInForce(catalogue, model.priceCardId, nowMs);
   if (priceCardVersionId === undefined) return refuse('price_missing', 'model');
@@ -63,7 +70,7 @@ export function admitModel(
     operation,
     model: request.model,
     streamed: request.streamed,
-    task: { kind: 'openai', request },
+    task: { kind: 'metered', request },
     member: account.member,
     admittedAt: nowMs,
     priceCardVersionId,
@@ -76,6 +83,7 @@ function findCandidates(
   model: ConfigObjectOf<'model'>,
   { tenant }: Account,
   catalogue: Catalogue,
+  operation: UsageEvent['operation'],
 ): readonly Candidate[] | Refusal {
   const granted: Candidate[] = [];
   let hasActive = false;
@@ -84,10 +92,23 @@ function findCandidates(
     for (const target of route.targets) {
       const provider = catalogue.providers.get(target.providerId);
       if (provider?.status !== 'active') continue;
+      // Only chat is translated.
+      if (operation !== 'chat-completions' && provider.dialect !== 'openai') continue;
       hasActive = true;
       if (!tenant.grantedProviderIds.includes(provider.id)) continue;
       const { id: targetId, credentialId, upstreamModel, priority, weight, costCardId } = target;
-      granted.push({ targetId, provider, credentialId, upstreamModel, rank, priority, weight, costCardId });
+      const { dropsUnsupported } = route;
+      granted.push({
+        targetId,
+        provider,
+        credentialId,
+        upstreamModel,
+        rank,
+        priority,
+        weight,
+        dropsUnsupported,
+        costCardId,
+      });
     }
   }
   if (granted.length > 0) return granted;
@@ -131,6 +152,7 @@ export function admitPassthrough(known: WithBody, endpoint: PassthroughEndpoint,
         rank: 0,
         priority: 0,
         weight: 1,
+        dropsUnsupported: false,
         costCardId: null,
       },
     ],
@@ -151,10 +173,11 @@ export function callableModels(
   const found = [];
   for (const model of catalogue.models.values()) {
     if (model.status !== 'active' || priceInForce(catalogue, model.priceCardId, nowMs) === undefined) continue;
-    const candidates = findCandidates(model, account, catalogue);
+    const [operation = 'chat-completions'] = model.operations;
+    const candidates = findCandidates(model, account, catalogue, operation);
     if ('refused' in candidates) continue;
     const usable = candidates.find(
-      ({ credentialId }) => catalogue.secretOf(credentialId, account.tenant.id) !== undefined,
+      ({ credentialId, provider }) => catalogue.secretOf(credentialId, account.tenant.id, provider) !== undefined,
     );
     if (usable !== undefined) found.push({ model, owner: usable.provider.slug });
   }

@@ -1,5 +1,6 @@
 import type { ConfigObject, ConfigObjectOf, ConfigPosition } from '@pingtoken/shared/config-snapshot';
 import { decrypt } from '@pingtoken/shared/crypto';
+import { mayReceive } from '../provider-address.js';
 import type { Catalogue } from '../snapshot.js';
 
 /** The small tables: read as a whole by each call, so each document makes new ones and swaps one reference. */
@@ -49,12 +50,12 @@ export function createCatalogue({ position, objects, contentKeys }: CataloguePar
       return own === undefined ? general : [...own, ...general];
     },
     passthroughRoutes: (providerId) => passthroughRoutes.get(providerId) ?? NONE,
-    secretOf: (credentialId, tenantId) => {
+    secretOf: (credentialId, tenantId, provider) => {
       const credential = credentials.get(credentialId);
       if (credential === undefined) return undefined;
       // A tenant's own credential is money of theirs: no other tenant's call may ever be sent with it.
       if (credential.tenantId !== null && credential.tenantId !== tenantId) return undefined;
-      return openSecret(credential, contentKeys);
+      return mayReceive(provider, credential.origin) ? openSecret(credential, contentKeys) : undefined;
     },
   };
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { appendFile, mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
 import { readVerifyKey, sha256 } from '@pingtoken/shared/crypto';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -27,6 +28,17 @@ const key = (status: 'active' | 'revoked', id = keyId): Draft => ({
   status,
   expiresAt: null,
 });
+const PROVIDER: ConfigObjectOf<'provider'> = {
+  kind: 'provider',
+  id: providerId,
+  seq: 1,
+  slug: 'provider',
+  baseUrl: 'https://provider.example/v1',
+  dialect: 'openai',
+  auth: 'bearer',
+  region: null,
+  status: 'active',
+};
 const model = (name: string): Draft => ({
   kind: 'model',
   id: modelId,
@@ -103,7 +115,7 @@ describe('the config keeper', () => {
     expect(keeper.state?.findAccount(sha256('unknown'))).toBeUndefined();
     expect(keeper.state?.findAccount('not a hash')).toBeUndefined();
     expect(keeper.state?.findAccount(`${sha256(keyId)}AAAA`)).toBeUndefined();
-    expect(keeper.state?.catalogue?.secretOf(credentialId, tenantId)).toBe('sk-upstream');
+    expect(keeper.state?.catalogue?.secretOf(credentialId, tenantId, PROVIDER)).toBe('sk-upstream');
   });
 
   it('gives a credential of one tenant to no other', async () => {
@@ -113,8 +125,22 @@ describe('the config keeper', () => {
     const origin = 'https://provider.example';
     journal.publish({ kind: 'credential', id, providerId, tenantId, origin, contentKeyId, sealedSecret });
     await takeSnapshot();
-    expect(keeper.state?.catalogue?.secretOf(id, tenantId)).toBe('theirs');
-    expect(keeper.state?.catalogue?.secretOf(id, randomUUID())).toBeUndefined();
+    expect(keeper.state?.catalogue?.secretOf(id, tenantId, PROVIDER)).toBe('theirs');
+    expect(keeper.state?.catalogue?.secretOf(id, randomUUID(), PROVIDER)).toBeUndefined();
+  });
+
+  it('gives a credential to no other host than the one it was saved for', async () => {
+    await takeSnapshot();
+    const secretFor = (baseUrl: string): string | undefined =>
+      keeper.state?.catalogue?.secretOf(credentialId, tenantId, { ...PROVIDER, baseUrl });
+    expect(secretFor('https://provider.example/another/path')).toBe('sk-upstream');
+    for (const moved of [
+      'https://provider.example.evil/v1',
+      'http://provider.example',
+      'https://provider.example:444',
+    ]) {
+      expect(secretFor(moved)).toBeUndefined();
+    }
   });
 
   it('leaves a call the catalogue that it was admitted under', async () => {
@@ -257,7 +283,7 @@ describe('the config keeper', () => {
     it('is loaded as it was, with files that nobody else may read and no secret in them', async () => {
       await restart();
       expect(keeper.state?.standpoint).toEqual({ position: journal.position, chain: journal.chain });
-      expect(keeper.state?.catalogue?.secretOf(credentialId, tenantId)).toBe('sk-upstream');
+      expect(keeper.state?.catalogue?.secretOf(credentialId, tenantId, PROVIDER)).toBe('sk-upstream');
       for (const name of ['snapshot.ndjson', 'deltas.ndjson']) {
         expect((await stat(path(name))).mode & 0o777).toBe(0o600);
         expect(await readFile(path(name), 'utf8')).not.toContain('sk-upstream');

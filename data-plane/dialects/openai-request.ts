@@ -1,13 +1,13 @@
-import { isUtf8 } from 'node:buffer';
-import { parseJson } from '@pingtoken/shared/wire';
 import { refuse, type Refusal } from '../http-error.js';
-import { scanObject, spliceBytes, type ObjectScan, type Range, type Splice } from './json-scanner.js';
+import { decodeKey, invalidField, isFlag, isModelName, MeteredKeys, readJsonBody } from './json-request.js';
+import { scanObject, spliceBytes, type Range, type Splice } from './json-scanner.js';
 
 /**
  * A request in OpenAI's dialect: the raw bytes, what the stages need to know of them, and where that stands.
  * https://platform.openai.com/docs/api-reference/chat/create
  */
 export interface OpenAiRequest {
+  readonly dialect: 'openai';
   readonly bytes: Buffer;
   /** The alias that the caller named. */
   readonly model: string;
@@ -35,86 +35,28 @@ type StreamOptionsPlace =
       readonly includeUsage: Range | undefined;
     };
 
-/** Fields that decide what is called and what is metered. */
-const METERED_KEYS: ReadonlySet<string> = new Set(['model', 'stream', 'stream_options']);
-const METERED_LENGTHS: ReadonlySet<number> = new Set([...METERED_KEYS].map((key) => key.length));
+const METERED = new MeteredKeys('model', 'stream', 'stream_options');
 const USAGE_KEYS: ReadonlySet<string> = new Set(['include_usage']);
-const MAX_MODEL_CHARACTERS = 256;
-
-/** Reads a request body: parsed once, and kept as it is. */
-export function readOpenAiRequest(bytes: Buffer): OpenAiRequest | Refusal {
-  if (!isUtf8(bytes)) return refuse('malformed_json', null, 'The request body is not valid UTF-8.');
-  const scan = scanObject(bytes, METERED_KEYS, decodeKey);
-  if (scan === undefined) return refuse('malformed_json', null, 'The request body is not a JSON object we can read.');
-  const fields = parseObject(bytes);
-  if (fields === undefined) return refuse('malformed_json');
-  const fault = checkKeys(Object.keys(fields), scan.count);
-  return fault ?? readFields(bytes, fields, scan);
-}
-
-function parseObject(bytes: Buffer): Readonly<Record<string, unknown>> | undefined {
-  try {
-    // The scan found an object, so whatever parses is one.
-    return parseJson(bytes.toString()) as Readonly<Record<string, unknown>>;
-  } catch {
-    return undefined;
-  }
-}
-
-function decodeKey(rawKey: Buffer): string {
-  try {
-    return String(parseJson(rawKey.toString()));
-  } catch {
-    return '';
-  }
-}
-
-/**
- * Attack: `{"model":"cheap","model":"dear"}`. One reader takes the first, another the last, and we would bill a model that
- * the provider did not run. The same with `{"model":"cheap","MODEL":"dear"}` at a provider that reads keys in any case, as
- * Go's decoder does.
- */
-function checkKeys(keys: readonly string[], memberCount: number): Refusal | undefined {
-  if (keys.length !== memberCount) return refuse('duplicate_field');
-  for (const key of keys) {
-    if (METERED_KEYS.has(key) || !METERED_LENGTHS.has(key.length)) continue;
-    const folded = key.toUpperCase().toLowerCase();
-    if (METERED_KEYS.has(folded))
-      return refuse('duplicate_field', folded, `Spell the field "${folded}" in lower case.`);
-  }
-  return undefined;
-}
 
 /** By hand, for this is on the way of every call, and all but these three fields is the provider's to judge. */
-function readFields(
-  bytes: Buffer,
-  fields: Readonly<Record<string, unknown>>,
-  scan: ObjectScan,
-): OpenAiRequest | Refusal {
+export function readOpenAiRequest(bytes: Buffer): OpenAiRequest | Refusal {
+  const body = readJsonBody(bytes, METERED);
+  if ('refused' in body) return body;
+  const { fields, scan } = body;
   const { model, stream, stream_options: streamOptions } = fields;
   const modelRange = scan.values.get('model');
-  if (typeof model !== 'string' || model === '' || model.length > MAX_MODEL_CHARACTERS || modelRange === undefined) {
-    return invalidField('model');
-  }
-  // A value that only the provider would read as true, "true" or 1 say, must not give an unmetered stream.
+  if (!isModelName(model) || modelRange === undefined) return invalidField('model');
   if (!isFlag(stream)) return invalidField('stream');
   const place = locateStreamOptions(bytes, streamOptions, scan.values.get('stream_options'));
   if ('refused' in place) return place;
   return {
+    dialect: 'openai',
     bytes,
     model,
     streamed: stream === true,
     asksForUsage: place.kind === 'object' && place.asksForUsage,
     places: { bodyStart: scan.bodyStart, model: modelRange, streamOptions: place },
   };
-}
-
-function isFlag(value: unknown): value is boolean | null | undefined {
-  return value === undefined || value === null || typeof value === 'boolean';
-}
-
-function invalidField(field: string): Refusal {
-  return refuse('invalid_request', field, `The field "${field}" is missing or not valid.`);
 }
 
 function locateStreamOptions(bytes: Buffer, value: unknown, range: Range | undefined): StreamOptionsPlace | Refusal {

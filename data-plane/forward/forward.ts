@@ -48,9 +48,9 @@ export function createForwarder({
       const relay = new Relay({ call, openCalls: open, idleTimeoutMs: timeouts.idleTimeoutMs, logger });
       // The caller may have left while its request was looked at.
       if (relay.isOver) return;
-      const { task } = call.routed;
-      if (task.kind === 'openai') jsonCaller.send(relay, task.request);
-      else passthroughCaller.send(relay);
+      const { outgoing } = call.routed;
+      if (outgoing === undefined) passthroughCaller.send(relay);
+      else jsonCaller.send(relay, outgoing);
     },
     openCalls: () => open.size,
     cutCall: (requestId) => {

@@ -1,9 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { Agent, type Dispatcher } from 'undici';
-import type { UsageEvent } from '@pingtoken/shared/usage-event';
-import type { OpenAiRequest } from '../dialects/openai-request.js';
-import { editOpenAiRequest } from '../dialects/openai-request.js';
-import { addressOf, USER_AGENT } from './provider-address.js';
+import { addressOf, credentialHeader, USER_AGENT } from '../provider-address.js';
+import type { PlannedAttempt, Routed } from '../route/route.js';
+import type { Outgoing } from './outgoing.js';
 import type { Relay, UpstreamSource } from './relay.js';
 import { createUpstreamConnector, UpstreamRefusedError, type UpstreamAddresses } from './upstream-address.js';
 
@@ -19,14 +18,9 @@ export interface UpstreamCallerOptions {
 }
 
 export interface JsonCaller {
-  send(relay: Relay, request: OpenAiRequest): void;
+  send(relay: Relay, outgoing: Outgoing): void;
   close(): Promise<void>;
 }
-
-const PATHS: Partial<Record<UsageEvent['operation'], string>> = {
-  'chat-completions': '/chat/completions',
-  embeddings: '/embeddings',
-};
 
 /** Makes JSON calls over a pool of kept connections. Redirects are not followed, bodies not unpacked, nothing is retried. */
 export function createJsonCaller({ timeouts, addresses }: UpstreamCallerOptions): JsonCaller {
@@ -39,42 +33,38 @@ export function createJsonCaller({ timeouts, addresses }: UpstreamCallerOptions)
     pipelining: 1,
   });
   return {
-    send: (relay, request) => {
+    send: (relay, outgoing) => {
       const { routed, attempt } = relay.call;
-      const path = PATHS[routed.operation];
-      if (path === undefined) throw new TypeError(`no JSON call is made for ${routed.operation}`);
       const { origin, basePath } = addressOf(attempt.provider);
-      agent.dispatch(
-        {
-          origin,
-          path: basePath + path,
-          method: 'POST',
-          headers: requestHeaders(routed.requestId, attempt.secret, routed.streamed),
-          body: editOpenAiRequest(request, attempt.upstreamModel),
-        },
-        new JsonCall(relay),
-      );
+      const { path, body } = outgoing;
+      const headers = requestHeaders(routed, attempt, outgoing.headers);
+      agent.dispatch({ origin, path: basePath + path, method: 'POST', headers, body }, new JsonCall(relay));
     },
     close: () => agent.destroy(),
   };
 }
 
-/** All that a provider is told besides the body. Nothing in it comes from the caller. */
-function requestHeaders(requestId: string, secret: string, streamed: boolean): string[] {
-  return [
+/** All that a provider is told besides the body. Nothing in it comes from the caller but the version of its dialect. */
+function requestHeaders(
+  { requestId, streamed }: Routed,
+  { provider, secret }: PlannedAttempt,
+  ofDialect: Readonly<Record<string, string>>,
+): string[] {
+  const headers = [
     'content-type',
     'application/json',
     'accept',
     streamed ? 'text/event-stream' : 'application/json',
     'accept-encoding',
     'identity',
-    'authorization',
-    `Bearer ${secret}`,
     'user-agent',
     USER_AGENT,
     'x-request-id',
     requestId,
+    ...credentialHeader(provider.auth, secret),
   ];
+  for (const name in ofDialect) headers.push(name, ofDialect[name] ?? '');
+  return headers;
 }
 
 const TIMEOUTS: ReadonlySet<string | undefined> = new Set([

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { createProxyMiddleware, type Options } from 'http-proxy-middleware';
 import { connectionTokens } from './answer-headers.js';
 import { failureReason, type UpstreamCallerOptions, type UpstreamTimeouts } from './json-call.js';
-import { addressOf, USER_AGENT } from './provider-address.js';
+import { addressOf, credentialHeader, USER_AGENT } from '../provider-address.js';
 import type { Relay, UpstreamSource } from './relay.js';
 import { createUpstreamAgents, type UpstreamAgents } from './upstream-address.js';
 
@@ -72,11 +72,12 @@ function prepare(call: PassthroughCall | undefined, options: Options, agents: Up
   const { origin, basePath } = addressOf(attempt.provider);
   const named = connectionTokens(request.headers.connection);
   const headers: IncomingMessage['headers'] = {
-    authorization: `Bearer ${attempt.secret}`,
     'accept-encoding': 'identity',
     'user-agent': USER_AGENT,
     'x-request-id': requestId,
   };
+  const [credentialName, credential] = credentialHeader(attempt.provider.auth, attempt.secret);
+  if (credentialName !== undefined) headers[credentialName] = credential;
   for (const name of PASSED_ON) {
     const value = request.headers[name];
     if (value !== undefined && named?.has(name) !== true) headers[name] = value;

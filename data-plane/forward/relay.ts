@@ -3,14 +3,15 @@ import type { Logger } from 'pino';
 import type { ErrorCode } from '@pingtoken/shared/error-code';
 import { ERROR_CODES } from '@pingtoken/shared/error-code';
 import type { Outcome } from '@pingtoken/shared/usage-event';
-import { convertOpenAiUsage } from '../dialects/openai-usage.js';
-import { openAiError, refuse, sendJson, sendRefusal } from '../http-error.js';
+import { CHAT_DIALECTS } from '../dialects/chat/chat-dialects.js';
+import { refuse, sendJson, sendRefusal } from '../http-error.js';
 import { BodyUsage } from '../meter/body-usage.js';
 import type { MeteredCall } from '../meter/meter.js';
 import { StreamUsage } from '../meter/stream-usage.js';
 import { answerHeaders, contentLength } from './answer-headers.js';
 import type { Listed, OpenCalls } from './open-calls.js';
 import { convertProviderError } from './provider-error.js';
+import { AnswerTranslator, StreamTranslator } from './translate-answer.js';
 
 /** Where an answer comes from, whichever client brings it. */
 export interface UpstreamSource {
@@ -54,6 +55,9 @@ export class Relay implements Listed {
   #errorBytes = 0;
   #stream: StreamUsage | undefined;
   #body: BodyUsage | undefined;
+  /** Where caller and provider speak differently, one of these takes the place of the two above. */
+  #translatedStream: StreamTranslator | undefined;
+  #translatedBody: AnswerTranslator | undefined;
   #slowCaller: NodeJS.Timeout | undefined;
   readonly #onCallerClose = (): void => {
     this.#callerLeft();
@@ -98,6 +102,10 @@ export class Relay implements Listed {
       this.#collectError(chunk);
       return;
     }
+    if (this.#translatedBody !== undefined || this.#translatedStream !== undefined) {
+      this.#translate(chunk);
+      return;
+    }
     this.#body?.push(chunk);
     if (chunk.length === this.#length) {
       this.#piece = chunk;
@@ -113,8 +121,16 @@ export class Relay implements Listed {
       this.#answerProviderError(Buffer.concat(this.#errorBody));
       return;
     }
+    if (this.#translatedBody !== undefined) {
+      this.#answerTranslated(this.#translatedBody);
+      return;
+    }
+    if (this.#translatedStream !== undefined) {
+      this.#endTranslated(this.#translatedStream);
+      return;
+    }
     const { response } = this.call.routed;
-    if (this.#body !== undefined) this.call.usageReported(convertOpenAiUsage(this.#body.result()));
+    this.#reportBodyUsage();
     const last = this.#stream?.end() ?? this.#piece;
     // Settled before the last byte goes out: who has the whole answer finds it in the books.
     this.#finish(this.#stream?.sawError === true ? 'provider-failed' : 'completed', this.#status, () => {
@@ -128,18 +144,18 @@ export class Relay implements Listed {
    */
   fail(code: ErrorCode, outcome: Outcome, reason: string): void {
     if (this.#isOver) return;
-    const { requestId, request, response, attempts } = this.call.routed;
+    const { requestId, response, attempts } = this.call.routed;
     const provider = attempts[0].provider.slug;
     this.#options.logger.warn({ requestId, provider, code, outcome, reason }, 'call-failed');
     if (this.#status === null) {
       this.#finish(outcome, ERROR_CODES[code].status, () => {
-        sendRefusal({ request, response, requestId }, refuse(code));
+        sendRefusal(this.call.routed, refuse(code));
       });
     } else {
       const cut = (): void => {
         response.destroy();
       };
-      const event = this.#stream === undefined ? undefined : errorEvent(code, this.#stream.isInsidePassedEvent);
+      const event = this.#errorEvent(code);
       this.#finish(outcome, this.#status, () => {
         if (event === undefined) cut();
         else response.write(event, cut);
@@ -151,7 +167,7 @@ export class Relay implements Listed {
   #begin(status: number, headers: IncomingHttpHeaders, isStream: boolean): void {
     const { task, requestId, response } = this.call.routed;
     const encoding = headers['content-encoding'] ?? 'identity';
-    if (task.kind === 'openai' && encoding !== 'identity') {
+    if (task.kind === 'metered' && encoding !== 'identity') {
       // Asked for plain bytes. Compressed ones cannot be metered, and what cannot be metered is not relayed.
       this.fail('upstream_failed', 'provider-failed', 'the provider compressed its answer');
       return;
@@ -159,8 +175,9 @@ export class Relay implements Listed {
     const out = [
       'x-request-id',
       requestId,
-      ...answerHeaders(headers, task.kind === 'openai' ? 'metered' : 'passthrough'),
+      ...answerHeaders(headers, task.kind === 'metered' ? 'metered' : 'passthrough'),
     ];
+    if (this.#beginTranslated(status, out, isStream)) return;
     this.#length = isStream ? undefined : contentLength(headers);
     if (this.#length !== undefined) out.push('content-length', String(this.#length));
     response.writeHead(status, out);
@@ -169,17 +186,103 @@ export class Relay implements Listed {
     if (isStream) {
       this.#stream = this.#tapStream();
       response.flushHeaders();
-    } else if (task.kind === 'openai') this.#body = new BodyUsage();
+    } else if (task.kind === 'metered') {
+      this.#body = new BodyUsage(CHAT_DIALECTS[task.request.dialect].usageMark.slice(1, -1));
+    }
+  }
+
+  /** A whole answer's head waits for its body, whose length is known only when it is translated. */
+  #beginTranslated(status: number, head: string[], isStream: boolean): boolean {
+    const { outgoing, model, response } = this.call.routed;
+    if (outgoing?.translation === undefined) return false;
+    if (!isStream) {
+      this.#translatedBody = new AnswerTranslator(outgoing.translation, model);
+      return true;
+    }
+    response.writeHead(status, head);
+    this.#status = status;
+    this.#translatedStream = new StreamTranslator(outgoing.translation, {
+      model,
+      onUsage: (usage) => {
+        this.call.usageReported(usage);
+      },
+    });
+    response.flushHeaders();
+    return true;
+  }
+
+  #translate(chunk: Buffer): void {
+    if (this.#translatedStream === undefined) {
+      if (this.#translatedBody?.push(chunk) === false) {
+        this.fail('upstream_failed', 'provider-failed', 'the answer is too long to be translated');
+      }
+      return;
+    }
+    try {
+      const text = this.#translatedStream.push(chunk);
+      if (text !== '' && !this.call.routed.response.write(text)) this.#waitForCaller();
+    } catch (error) {
+      this.fail('upstream_failed', 'provider-failed', `the stream cannot be translated: ${String(error)}`);
+    }
+  }
+
+  #answerTranslated(translator: AnswerTranslator): void {
+    const answer = translator.end();
+    if (answer === undefined) {
+      this.fail('upstream_failed', 'provider-failed', 'the answer is not one of the provider’s dialect');
+      return;
+    }
+    this.call.usageReported(answer.usage);
+    const head = answerHeaders({ ...this.#answerHead, 'content-type': undefined }, 'metered');
+    this.#finish('completed', this.#answerStatus, () => {
+      sendJson(this.call.routed, this.#answerStatus, answer.json, head);
+    });
+  }
+
+  #endTranslated(translator: StreamTranslator): void {
+    const last = translator.end();
+    if (last === undefined) {
+      this.fail('upstream_failed', 'provider-failed', 'the provider broke off its stream');
+      return;
+    }
+    const { response } = this.call.routed;
+    this.#finish(translator.sawError ? 'provider-failed' : 'completed', this.#status, () => {
+      response.end(last);
+    });
+  }
+
+  #reportBodyUsage(): void {
+    const { task } = this.call.routed;
+    if (this.#translatedBody !== undefined) this.call.usageReported(this.#translatedBody.usage());
+    if (this.#body === undefined || task.kind !== 'metered') return;
+    const { key } = this.#body;
+    this.call.usageReported(CHAT_DIALECTS[task.request.dialect].readUsage({ [key]: this.#body.result() }));
+  }
+
+  /** An error inside a stream, in the caller's dialect; undefined where there is no stream of ours to say it in. */
+  #errorEvent(code: ErrorCode): string | undefined {
+    const isStream = this.#stream !== undefined || this.#translatedStream !== undefined;
+    if (!isStream) return undefined;
+    const { dialect, model } = this.call.routed;
+    const writer = CHAT_DIALECTS[dialect].createStreamWriter({ model, wantsUsage: false });
+    const event = writer.push({ kind: 'error', error: { code, message: ERROR_CODES[code].message } });
+    return `${this.#stream?.isInsidePassedEvent === true ? '\n\n' : ''}${event}`;
   }
 
   #tapStream(): StreamUsage {
     const { task } = this.call.routed;
     // What is passed through costs its request, whatever it says of tokens.
-    if (task.kind === 'passthrough') return new StreamUsage({ hides: false, onUsage: () => undefined });
+    if (task.kind === 'passthrough') {
+      return new StreamUsage({ hides: false, usageMark: '"usage"', onData: () => undefined });
+    }
+    const { request } = task;
+    const { usageMark, createUsageReader } = CHAT_DIALECTS[request.dialect];
+    const reader = createUsageReader();
     return new StreamUsage({
-      hides: task.request.streamed && !task.request.asksForUsage,
-      onUsage: (usage) => {
-        this.call.usageReported(convertOpenAiUsage(usage));
+      hides: request.dialect === 'openai' && request.streamed && !request.asksForUsage,
+      usageMark,
+      onData: (data) => {
+        this.call.usageReported(reader.push({ event: undefined, data }));
       },
     });
   }
@@ -202,7 +305,7 @@ export class Relay implements Listed {
   #callerLeft(): void {
     if (this.#isOver) return;
     // What came whole before the caller went is known to us, though nobody is there to take it.
-    if (this.#body !== undefined) this.call.usageReported(convertOpenAiUsage(this.#body.result()));
+    this.#reportBodyUsage();
     this.#finish('caller-left', this.#status, () => undefined);
     this.#source?.abort();
   }
@@ -218,17 +321,17 @@ export class Relay implements Listed {
   }
 
   #answerProviderError(body: Buffer): void {
-    const { request, response, requestId, attempts } = this.call.routed;
+    const { attempts, dialect } = this.call.routed;
     const status = this.#answerStatus;
     const outcome = status >= 500 ? 'provider-failed' : 'provider-refused';
     if (OUR_OWN_FAULTS.has(status)) {
       this.fail('upstream_failed', outcome, `the provider answered with status ${status}`);
       return;
     }
-    const error = convertProviderError(status, body, attempts[0].secret);
+    const error = convertProviderError({ status, body, secret: attempts[0].secret }, dialect);
     const head = answerHeaders({ ...this.#answerHead, 'content-type': undefined }, 'metered');
     this.#finish(outcome, status, () => {
-      sendJson({ request, response, requestId }, status, JSON.stringify({ error }), head);
+      sendJson(this.call.routed, status, error, head);
     });
   }
 
@@ -244,10 +347,6 @@ export class Relay implements Listed {
 
 /** Refusals that are about our account with the provider. Passed on, they would tell the caller that its key is wrong. */
 const OUR_OWN_FAULTS: ReadonlySet<number> = new Set([401, 402, 403, 407]);
-
-function errorEvent(code: ErrorCode, breaksEvent: boolean): string {
-  return `${breaksEvent ? '\n\n' : ''}data: ${JSON.stringify({ error: openAiError(refuse(code)) })}\n\n`;
-}
 
 /** Up to here Node writes a text from its stack; longer answers are better left as they came. */
 const MAX_TEXT_BYTES = 12 * 1024;

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { BodyUsage } from './body-usage.js';
 
 function usageOf(bytes: Buffer, pieceBytes = bytes.length): unknown {
-  const reader = new BodyUsage();
+  const reader = new BodyUsage('usage');
   for (let at = 0; at < bytes.length; at += pieceBytes) reader.push(bytes.subarray(at, at + pieceBytes));
   return reader.result();
 }
@@ -45,7 +45,7 @@ describe('the usage of a body', () => {
   it('of 30 MB of vectors is found while the event loop goes on', () => {
     const vectors = `{"data":[${'0.12345678,'.repeat(2_800_000)}0],"usage":{"prompt_tokens":9}}`;
     const bytes = Buffer.from(vectors);
-    const reader = new BodyUsage();
+    const reader = new BodyUsage('usage');
     const takenMs: number[] = [];
     for (let at = 0; at < bytes.length; at += 65_536) {
       const started = performance.now();

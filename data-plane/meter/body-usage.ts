@@ -10,15 +10,15 @@ const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 
-const USAGE_KEY = Buffer.from('usage');
-const WANTED: ReadonlySet<string> = new Set(['usage']);
 const MAX_USAGE_BYTES = 64 * 1024;
 
 /**
- * Watches a JSON answer go by and keeps its top-level `usage` alone: vectors of many megabytes are neither kept nor parsed,
+ * Watches a JSON answer go by and keeps the one top-level member that reports its usage: vectors of many megabytes are neither kept nor parsed,
  * and each piece costs about a nanosecond a byte.
  */
 export class BodyUsage {
+  readonly #key: Buffer;
+  readonly #wanted: ReadonlySet<string>;
   /** Containers that are open. */
   #depth = 0;
   #rootIsObject = false;
@@ -26,7 +26,7 @@ export class BodyUsage {
   #escaped = false;
   /** At depth 1: a string that begins now is a key. */
   #expectsKey = false;
-  /** Bytes of `usage` that the key at hand has matched; -1 once it differs. */
+  /** Bytes of it that the key at hand has matched; -1 once it differs. */
   #matched = -1;
   #keyIsUsage = false;
   #captures = false;
@@ -36,6 +36,12 @@ export class BodyUsage {
   /** The first piece, as long as it is the only one: most answers are one piece, and one piece is read quicker whole. */
   #only: Buffer | undefined;
   #pieces = 0;
+
+  /** @param key `usage`, `usageMetadata` */
+  constructor(readonly key: string) {
+    this.#key = Buffer.from(key);
+    this.#wanted = new Set([key]);
+  }
 
   push(chunk: Buffer): void {
     this.#pieces += 1;
@@ -86,7 +92,7 @@ export class BodyUsage {
     if (this.#captures) this.#keep(chunk.subarray(captureStart));
   }
 
-  /** @returns the value of the last top-level `usage`, or undefined where there was none that could be read */
+  /** @returns the value of the last such member, or undefined where there was none that could be read */
   result(): unknown {
     if (this.#only !== undefined) this.#readWhole(this.#only);
     this.#only = undefined;
@@ -99,8 +105,8 @@ export class BodyUsage {
   }
 
   #readWhole(body: Buffer): void {
-    const scan = scanObject(body, WANTED, decodeKey);
-    const range = scan?.values.get('usage');
+    const scan = scanObject(body, this.#wanted, decodeKey);
+    const range = scan?.values.get(this.key);
     if (range !== undefined) this.#value = body.subarray(range.start, range.end);
     else if (scan === undefined) this.#scan(body);
   }
@@ -112,6 +118,7 @@ export class BodyUsage {
   #readString(chunk: Buffer, from: number): number {
     let escaped = this.#escaped;
     let matched = this.#matched;
+    const key = this.#key;
     for (let at = from; at < chunk.length; at += 1) {
       const byte = chunk[at];
       if (escaped) {
@@ -121,7 +128,7 @@ export class BodyUsage {
         this.#endString(matched);
         return at + 1;
       } else if (byte === BACKSLASH) escaped = true;
-      else if (matched >= 0) matched = byte === USAGE_KEY[matched] ? matched + 1 : -1;
+      else if (matched >= 0) matched = byte === key[matched] ? matched + 1 : -1;
     }
     this.#escaped = escaped;
     this.#matched = matched;
@@ -131,7 +138,7 @@ export class BodyUsage {
   #endString(matched: number): void {
     this.#inString = false;
     this.#escaped = false;
-    if (this.#depth === 1 && this.#expectsKey) this.#keyIsUsage = matched === USAGE_KEY.length;
+    if (this.#depth === 1 && this.#expectsKey) this.#keyIsUsage = matched === this.#key.length;
   }
 
   #open(isObject: boolean): void {

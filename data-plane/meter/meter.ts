@@ -4,6 +4,7 @@ import { readCallerClient } from '../admit/caller-client.js';
 import type { AddressRange } from '../environment.js';
 import { refuse, type Refusal } from '../http-error.js';
 import type { Observer } from '../observe.js';
+import type { Prepared } from '../forward/outgoing.js';
 import type { PlannedAttempt, Routed } from '../route/route.js';
 import type { ClientSealers } from './seal-client.js';
 import { SharedFacts, SpoolUnavailableError, type CallFacts, type Spool, type StartRecord } from './spool.js';
@@ -20,7 +21,7 @@ export interface Meter {
    * Writes the start record: when this resolves to a call, a kill of the process cannot make us forget that it went out.
    * @returns a refusal where nothing can be recorded; the call must not be made then
    */
-  begin(routed: Routed): Promise<MeteredCall | Refusal>;
+  begin(routed: Prepared): Promise<MeteredCall | Refusal>;
 }
 
 export function createMeter({ spool, clientSealers, observer, trustedProxies }: MeterOptions): Meter {
@@ -114,7 +115,7 @@ function attemptRecord(
  * later is ignored.
  */
 export class MeteredCall {
-  readonly routed: Routed;
+  readonly routed: Prepared;
   readonly attempt: PlannedAttempt;
   readonly #start: StartRecord;
   readonly #spool: Spool;
@@ -131,7 +132,7 @@ export class MeteredCall {
     spool,
     observer,
   }: {
-    readonly routed: Routed;
+    readonly routed: Prepared;
     readonly start: StartRecord;
     readonly spool: Spool;
     readonly observer: Observer;

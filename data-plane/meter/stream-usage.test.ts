@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { openAiChat } from '../dialects/chat/openai/openai.js';
 import { StreamUsage } from './stream-usage.js';
 
 const CONTENT = '{"choices":[{"delta":{"content":"héllo 🙂 \\"usage\\": "}}],"usage":null}';
@@ -14,7 +15,15 @@ interface Tapped {
 
 function tap(bytes: Buffer, sizes: readonly number[], hides: boolean): Tapped {
   const usages: object[] = [];
-  const stream = new StreamUsage({ hides, onUsage: (usage) => usages.push(usage) });
+  const reader = openAiChat.createUsageReader();
+  const stream = new StreamUsage({
+    hides,
+    usageMark: '"usage"',
+    onData: (data) => {
+      const usage = reader.push({ event: undefined, data });
+      if (usage !== undefined) usages.push(usage);
+    },
+  });
   const passed: Buffer[] = [];
   let at = 0;
   for (let turn = 0; at < bytes.length; turn += 1) {
@@ -51,7 +60,7 @@ describe('the tap of a stream', () => {
         const withUsage = [...events.slice(0, place), [`data: ${USAGE}`], ...events.slice(place)];
         const { passed, usages } = tap(Buffer.from(write(withUsage)), sizes, true);
         expect(passed).toBe(write(events));
-        expect(usages).toEqual([{ prompt_tokens: 5, completion_tokens: 6 }]);
+        expect(usages.at(-1)).toEqual({ input: 5, output: 6, request: 1 });
       }),
       { numRuns: 2000 },
     );
@@ -74,7 +83,7 @@ describe('the tap of a stream', () => {
   it('loses no byte of anything that is no event stream', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), cuts, fc.boolean(), (bytes, sizes, hides) => {
-        const stream = new StreamUsage({ hides, onUsage: () => undefined });
+        const stream = new StreamUsage({ hides, usageMark: '"usage"', onData: () => undefined });
         const out: Buffer[] = [];
         let at = 0;
         for (let turn = 0; at < bytes.length; turn += 1) {
@@ -89,7 +98,7 @@ describe('the tap of a stream', () => {
   });
 
   it('passes each event the moment it is complete', () => {
-    const stream = new StreamUsage({ hides: true, onUsage: () => undefined });
+    const stream = new StreamUsage({ hides: true, usageMark: '"usage"', onData: () => undefined });
     expect(stream.push(Buffer.from(`data: ${CONTENT}\n`)).length).toBe(0);
     expect(stream.push(Buffer.from('\ndata: {"cho')).toString()).toBe(`data: ${CONTENT}\n\n`);
   });
@@ -98,7 +107,7 @@ describe('the tap of a stream', () => {
     const text = `data: ${LAST}\n\ndata: ${USAGE}\n\n`;
     const { passed, usages } = tap(Buffer.from(text), [1000], true);
     expect(passed).toBe(`data: ${LAST}\n\n`);
-    expect(usages.at(-1)).toEqual({ prompt_tokens: 5, completion_tokens: 6 });
+    expect(usages.at(-1)).toEqual({ input: 5, output: 6, request: 1 });
   });
 
   it('passes an event of 1 MB whole, and finds the usage behind it', () => {
@@ -109,7 +118,7 @@ describe('the tap of a stream', () => {
   });
 
   it('holds no more than it may of an event without end', () => {
-    const stream = new StreamUsage({ hides: true, onUsage: () => undefined });
+    const stream = new StreamUsage({ hides: true, usageMark: '"usage"', onData: () => undefined });
     let passed = stream.push(Buffer.from('data: ')).length;
     for (let round = 0; round < 80; round += 1) passed += stream.push(Buffer.alloc(65_536, 'x')).length;
     expect(80 * 65_536 + 6 - passed).toBeLessThanOrEqual(4 * 1024 * 1024);

@@ -12,15 +12,16 @@ const LETTER_N = 0x6e;
  */
 const MAX_EVENT_BYTES = 4 * 1024 * 1024;
 
-const USAGE_MARK = Buffer.from('"usage"');
-const ERROR_MARK = Buffer.from('{"error"');
+const ERROR_MARK = Buffer.from('"error"');
 const DATA_FIELD = Buffer.from('data');
 
 export interface StreamUsageOptions {
   /** Take the usage chunk out: the caller did not ask for it. */
   readonly hides: boolean;
-  /** Receives each `usage` object as parsed; a later one replaces an earlier one. */
-  readonly onUsage: (usage: object) => void;
+  /** Bytes without which an event reports no usage: a quoted key. */
+  readonly usageMark: string;
+  /** Receives the data of each event that may report usage; a later report replaces an earlier one. */
+  readonly onData: (data: string) => void;
 }
 
 /**
@@ -33,7 +34,8 @@ export interface StreamUsageOptions {
  */
 export class StreamUsage {
   readonly #hides: boolean;
-  readonly #onUsage: (usage: object) => void;
+  readonly #usageMark: Buffer;
+  readonly #onData: (data: string) => void;
   /** The beginning of the event at hand, from earlier chunks. */
   #held: Buffer[] = [];
   #heldBytes = 0;
@@ -45,9 +47,10 @@ export class StreamUsage {
   #lastWasHidden = false;
   #sawError = false;
 
-  constructor({ hides, onUsage }: StreamUsageOptions) {
+  constructor({ hides, usageMark, onData }: StreamUsageOptions) {
     this.#hides = hides;
-    this.#onUsage = onUsage;
+    this.#usageMark = Buffer.from(usageMark);
+    this.#onData = onData;
   }
 
   /** The provider reported an error inside the stream. */
@@ -142,11 +145,10 @@ export class StreamUsage {
     if (this.#isOversized) return false;
     const event = this.#held.length === 0 ? lastPiece : Buffer.concat([...this.#held, lastPiece]);
     if (!this.#sawError && event.includes(ERROR_MARK)) this.#sawError = isErrorEvent(event);
-    if (!mayHoldUsage(event)) return false;
-    const chunk = parseEvent(event);
-    if (chunk?.usage === undefined) return false;
-    this.#onUsage(chunk.usage);
-    this.#lastWasHidden = this.#hides && chunk.isUsageOnly;
+    if (!mayHoldUsage(event, this.#usageMark)) return false;
+    const data = readData(event).toString();
+    this.#onData(data);
+    this.#lastWasHidden = this.#hides && isUsageOnly(data);
     return this.#lastWasHidden;
   }
 }
@@ -159,9 +161,9 @@ function join(pieces: readonly Buffer[]): Buffer {
 }
 
 /** Every chunk of a stream says `"usage":null`, so parsing starts only where something else follows. */
-function mayHoldUsage(event: Buffer): boolean {
-  for (let at = event.indexOf(USAGE_MARK); at !== -1; at = event.indexOf(USAGE_MARK, at)) {
-    at += USAGE_MARK.length;
+function mayHoldUsage(event: Buffer, mark: Buffer): boolean {
+  for (let at = event.indexOf(mark); at !== -1; at = event.indexOf(mark, at)) {
+    at += mark.length;
     while (event[at] === SPACE) at += 1;
     if (event[at] !== COLON) continue;
     at += 1;
@@ -171,21 +173,25 @@ function mayHoldUsage(event: Buffer): boolean {
   return false;
 }
 
-function parseEvent(event: Buffer): { readonly usage: object | undefined; readonly isUsageOnly: boolean } | undefined {
+/** OpenAI's last chunk before the end, which has usage and no choices. */
+function isUsageOnly(data: string): boolean {
   try {
-    const value = parseJson(readData(event).toString());
-    if (typeof value !== 'object' || value === null) return undefined;
-    const usage = 'usage' in value && typeof value.usage === 'object' && value.usage !== null ? value.usage : undefined;
-    const choices = 'choices' in value ? value.choices : undefined;
-    return { usage, isUsageOnly: Array.isArray(choices) && choices.length === 0 };
+    const value = parseJson(data);
+    if (typeof value !== 'object' || value === null || !('usage' in value) || !('choices' in value)) return false;
+    const { usage, choices } = value;
+    return typeof usage === 'object' && usage !== null && Array.isArray(choices) && choices.length === 0;
   } catch {
-    return undefined;
+    return false;
   }
 }
 
+/** OpenAI's and Google's object begins with the word, Anthropic's says it as its type. */
 function isErrorEvent(event: Buffer): boolean {
-  return readData(event).subarray(0, ERROR_MARK.length).equals(ERROR_MARK);
+  return ERROR_EVENT.test(readData(event).subarray(0, ERROR_EVENT_BYTES).toString('latin1'));
 }
+
+const ERROR_EVENT_BYTES = 64;
+const ERROR_EVENT = /^\s*\{\s*(?:"type"\s*:\s*)?"error"\s*[:,}]/;
 
 /** The event's data: the values of its `data` lines, joined with LF; other fields and comments are left out. */
 function readData(event: Buffer): Buffer {

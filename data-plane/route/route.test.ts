@@ -22,6 +22,7 @@ function candidate(targetId: string, change: Partial<Candidate> = {}): Candidate
     rank: 0,
     priority: 0,
     weight: 1,
+    dropsUnsupported: false,
     costCardId: null,
     ...change,
   };

@@ -25,7 +25,7 @@ export function route(admitted: Admitted, seed: number): Routed | Refusal {
   const attempts: PlannedAttempt[] = [];
   for (const candidate of order(admitted.candidates, seed)) {
     const { catalogue, account, admittedAt } = admitted;
-    const secret = catalogue.secretOf(candidate.credentialId, account.tenant.id);
+    const secret = catalogue.secretOf(candidate.credentialId, account.tenant.id, candidate.provider);
     if (secret === undefined) continue;
     const costCard = candidate.costCardId === null ? undefined : catalogue.rateCards.get(candidate.costCardId);
     const costCardVersionId =

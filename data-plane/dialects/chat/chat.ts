@@ -1,4 +1,5 @@
 import type { Usage } from '@pingtoken/shared/rate-card';
+import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import type { ErrorCode } from '@pingtoken/shared/error-code';
 
 /**
@@ -8,7 +9,6 @@ import type { ErrorCode } from '@pingtoken/shared/error-code';
  * Nothing is silently lost: a reader takes in every field that it knows and refuses what it cannot represent; a writer names
  * what its vendor cannot express, and the call is refused, unless its route says that it may be dropped.
  */
-export type Dialect = 'openai' | 'anthropic' | 'gemini';
 
 /** JSON as it was parsed; numbers that a double would alter are kept by their text (see `parseJsonExactly`). */
 export type Json = unknown;

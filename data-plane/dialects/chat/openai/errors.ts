@@ -1,5 +1,5 @@
 import { ERROR_CODES, type ErrorCode } from '@pingtoken/shared/error-code';
-import { openAiErrorType } from '../../../http-error.js';
+import { openAiErrorType } from '../../openai-error-type.js';
 import { isObject } from '../json.js';
 import type { ChatError } from '../chat.js';
 

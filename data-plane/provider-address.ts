@@ -1,4 +1,4 @@
-import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
+import type { AuthScheme, ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
 
 export interface ProviderAddress {
   /** `https://host:port` */
@@ -30,3 +30,15 @@ export function mayReceive(provider: ConfigObjectOf<'provider'>, credentialOrigi
 
 /** How we present ourselves: the same for every caller, so that a provider learns nothing of who calls. */
 export const USER_AGENT = 'PingToken';
+
+/** @returns the name and the value of the one header that carries a credential, as a flat list; empty where none is sent */
+export function credentialHeader(auth: AuthScheme, secret: string): readonly string[] {
+  switch (auth) {
+    case 'none':
+      return [];
+    case 'bearer':
+      return ['authorization', `Bearer ${secret}`];
+    default:
+      return [auth, secret];
+  }
+}

@@ -1,0 +1,115 @@
+import type { Dialect } from '@pingtoken/shared/config-snapshot';
+import type { MeteredRequest } from '../admit/admit.js';
+import { editAnthropicRequest } from '../dialects/anthropic-request.js';
+import type { ChatDialect, ChatRequest } from '../dialects/chat/chat.js';
+import { CHAT_DIALECTS } from '../dialects/chat/chat-dialects.js';
+import { parseJsonExactly, stringifyExactly } from '../dialects/chat/json.js';
+import { editOpenAiRequest } from '../dialects/openai-request.js';
+import { isRefusal, refuse, type Refusal } from '../http-error.js';
+import type { PlannedAttempt, Routed } from '../route/route.js';
+
+/** What is sent for a call whose use is counted. */
+export interface Outgoing {
+  /** Behind the provider's base URL. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+  /** Undefined where caller and provider speak alike, and the answer goes back as it comes. */
+  readonly translation: Translation | undefined;
+}
+
+/** Between whom an answer is translated. */
+export interface Translation {
+  readonly provider: ChatDialect;
+  readonly caller: ChatDialect;
+  readonly request: ChatRequest;
+}
+
+/** A call that can be sent as it is; `outgoing` is undefined for one that is passed through. */
+export type Prepared = Routed & { readonly outgoing: Outgoing | undefined };
+
+/**
+ * Makes what is sent, before anything is: in the caller's own dialect byte for byte but for named splices, in another one
+ * translated. The first way goes first that can say all that the caller said; where none can, the caller is told what the
+ * first of them cannot.
+ */
+export function prepare(routed: Routed): Prepared | Refusal {
+  const { task, attempts } = routed;
+  if (task.kind === 'passthrough') return { ...routed, outgoing: undefined };
+  let refusal: Refusal | undefined;
+  let asked: ChatRequest | Refusal | undefined;
+  for (const attempt of attempts) {
+    const { dialect } = attempt.provider;
+    if (dialect === task.request.dialect) {
+      return first(routed, attempt, relayed(routed, task.request, attempt));
+    }
+    asked ??= readChat(task.request);
+    if (isRefusal(asked)) return asked;
+    const outgoing = translated(asked, task.request.dialect, attempt);
+    if (!isRefusal(outgoing)) return first(routed, attempt, outgoing);
+    refusal ??= outgoing;
+  }
+  return refusal ?? refuse('upstream_failed');
+}
+
+function first(routed: Routed, attempt: PlannedAttempt, outgoing: Outgoing): Prepared {
+  if (routed.attempts[0] === attempt) return { ...routed, outgoing };
+  return { ...routed, attempts: [attempt, ...routed.attempts.filter((each) => each !== attempt)], outgoing };
+}
+
+function relayed(routed: Routed, request: MeteredRequest, { upstreamModel }: PlannedAttempt): Outgoing {
+  const { dialect, streamed } = request;
+  const { requestPath, requestHeaders } = CHAT_DIALECTS[dialect];
+  return {
+    path: routed.operation === 'embeddings' ? '/embeddings' : requestPath({ upstreamModel, streamed }),
+    headers: dialect === 'anthropic' ? { ...requestHeaders, ...versionHeaders(routed) } : requestHeaders,
+    body: edit(request, upstreamModel),
+    translation: undefined,
+  };
+}
+
+function edit(request: MeteredRequest, upstreamModel: string): Buffer {
+  switch (request.dialect) {
+    case 'openai':
+      return editOpenAiRequest(request, upstreamModel);
+    case 'anthropic':
+      return editAnthropicRequest(request, upstreamModel);
+    case 'gemini':
+      return request.bytes;
+  }
+}
+
+/** Which form of the API the body is written in, and which of its previews it uses: without them it means something else. */
+function versionHeaders({ request }: Routed): Readonly<Record<string, string>> {
+  const kept: Record<string, string> = {};
+  for (const name of ['anthropic-version', 'anthropic-beta']) {
+    const value = request.headers[name];
+    if (typeof value === 'string' && VERSION.test(value)) kept[name] = value;
+  }
+  return kept;
+}
+
+const VERSION = /^[\w.,: -]{1,1000}$/;
+
+function readChat(request: MeteredRequest): ChatRequest | Refusal {
+  const { dialect, bytes, model, streamed } = request;
+  const read = CHAT_DIALECTS[dialect].readRequest(parseJsonExactly(bytes.toString()), { model, streamed });
+  return 'unreadable' in read ? refuse('unsupported_field', read.unreadable.field, read.unreadable.message) : read;
+}
+
+function translated(request: ChatRequest, from: Dialect, attempt: PlannedAttempt): Outgoing | Refusal {
+  const { upstreamModel, provider, dropsUnsupported } = attempt;
+  const target = CHAT_DIALECTS[provider.dialect];
+  const { body, unsupported } = target.writeRequest(request, upstreamModel);
+  const [feature] = unsupported;
+  if (feature !== undefined && !dropsUnsupported) {
+    const field = CHAT_DIALECTS[from].fieldNames[feature];
+    return refuse('unsupported_field', field, `The field "${field}" cannot be used with this model.`);
+  }
+  return {
+    path: target.requestPath({ upstreamModel, streamed: request.streamed }),
+    headers: target.requestHeaders,
+    body: Buffer.from(stringifyExactly(body)),
+    translation: { provider: target, caller: CHAT_DIALECTS[from], request },
+  };
+}

@@ -1,0 +1,118 @@
+import { createParser, type EventSourceParser } from 'eventsource-parser';
+import type { Usage } from '@pingtoken/shared/rate-card';
+import type { ChatEvent, ChatStreamReader, ChatStreamWriter } from '../dialects/chat/chat.js';
+import { parseJsonExactly, stringifyExactly } from '../dialects/chat/json.js';
+import type { Translation } from './outgoing.js';
+
+/** A whole answer longer than this is not held to be translated. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+
+export interface TranslatedAnswer {
+  readonly json: string;
+  readonly usage: Usage | undefined;
+}
+
+/** Collects a whole answer, for it can be read only when all of it is there. */
+export class AnswerTranslator {
+  readonly #chunks: Buffer[] = [];
+  #bytes = 0;
+
+  constructor(
+    private readonly translation: Translation,
+    /** What the caller called it. */
+    private readonly model: string,
+  ) {}
+
+  /** @returns false when the answer is longer than any that is translated */
+  push(chunk: Buffer): boolean {
+    this.#bytes += chunk.length;
+    if (this.#bytes > MAX_ANSWER_BYTES) return false;
+    this.#chunks.push(chunk);
+    return true;
+  }
+
+  /** @returns undefined when the body is no answer of the provider's dialect */
+  end(): TranslatedAnswer | undefined {
+    const { provider, caller } = this.translation;
+    const body = parse(Buffer.concat(this.#chunks));
+    const answer = provider.readAnswer(body);
+    if (answer === undefined) return undefined;
+    return { json: stringifyExactly(caller.writeAnswer(answer, this.model)), usage: answer.usage };
+  }
+
+  /** Of an answer that nobody waits for any more: what it says was used, where it came whole. */
+  usage(): Usage | undefined {
+    return this.translation.provider.readUsage(parse(Buffer.concat(this.#chunks)));
+  }
+}
+
+function parse(body: Buffer): unknown {
+  try {
+    return parseJsonExactly(body.toString());
+  } catch {
+    return undefined;
+  }
+}
+
+/** One event of a provider's is never longer: what claims to be would be held in memory for ever. */
+const MAX_EVENT_CHARACTERS = 32 * 1024 * 1024;
+
+/** Translates a stream of events as it comes; they may be split at any byte. */
+export class StreamTranslator {
+  readonly #decoder = new TextDecoder();
+  readonly #parser: EventSourceParser;
+  readonly #reader: ChatStreamReader;
+  readonly #writer: ChatStreamWriter;
+  #text = '';
+  #sawError = false;
+  #sinceEvent = 0;
+
+  constructor(
+    { provider, caller, request }: Translation,
+    { model, onUsage }: { readonly model: string; readonly onUsage: (usage: Usage) => void },
+  ) {
+    this.#reader = provider.createStreamReader();
+    this.#writer = caller.createStreamWriter({ model, wantsUsage: request.wantsStreamUsage });
+    const take = (event: ChatEvent): void => {
+      if (event.kind === 'usage') onUsage(event.usage);
+      else if (event.kind === 'error') this.#sawError = true;
+      this.#text += this.#writer.push(event);
+    };
+    this.#parser = createParser({
+      onEvent: ({ event, data }) => {
+        this.#sinceEvent = 0;
+        for (const each of this.#reader.push({ event, data })) take(each);
+      },
+    });
+  }
+
+  /** The provider reported an error inside the stream, and the caller was told. */
+  get sawError(): boolean {
+    return this.#sawError;
+  }
+
+  /**
+   * @returns whole events for the caller, or an empty text
+   * @throws RangeError when an event has no end
+   */
+  push(chunk: Buffer): string {
+    this.#sinceEvent += chunk.length;
+    if (this.#sinceEvent > MAX_EVENT_CHARACTERS) throw new RangeError('an event of the provider has no end');
+    this.#parser.feed(this.#decoder.decode(chunk, { stream: true }));
+    return this.#take();
+  }
+
+  /** @returns what closes the stream; undefined when the provider broke it off */
+  end(): string | undefined {
+    this.#parser.feed(`${this.#decoder.decode()}\n\n`);
+    if (this.#sawError) return this.#take();
+    if (!this.#reader.end()) return undefined;
+    return this.#take() + this.#writer.end();
+  }
+
+  #take(): string {
+    const text = this.#text;
+    this.#text = '';
+    return text;
+  }
+}
