@@ -21,7 +21,7 @@ export function readAnswer(body: unknown): ChatAnswer | undefined {
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
-function textOf(value: unknown): string {
+export function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }
 

@@ -4,7 +4,7 @@ import { Faults, Fields } from './fields.js';
 import { readMessages } from './read-messages.js';
 import { readTools } from './read-tools.js';
 
-export const EFFORTS = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'] as const;
+const EFFORTS = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'] as const;
 
 /** https://platform.openai.com/docs/api-reference/chat/create, as of the official client's types. */
 export function readRequest(body: unknown): ChatRequest | UnreadableRequest {

@@ -3,7 +3,7 @@ import type { ChatEvent, ChatStreamReader, SseEvent } from '../chat.js';
 import { convertOpenAiUsage } from '../../openai-usage.js';
 import { readStreamError } from './errors.js';
 import { readFinish } from './finish.js';
-import { readCreated } from './read-answer.js';
+import { readCreated, textOf } from './read-answer.js';
 import { CallReader } from './read-stream-calls.js';
 import { plainReasoning, readContentList, readReasoningDetails } from './reasoning.js';
 import { parseEvent } from './usage.js';
@@ -56,13 +56,15 @@ class StreamReader {
   }
 
   private readChunk({ id, model, created, choices, usage }: JsonObject, events: ChatEvent[]): void {
-    if (!this.hasStarted && typeof id === 'string') {
+    const hasChoices = Array.isArray(choices) && choices.length > 0;
+    // Azure's first chunk has neither an id nor a choice, only what its filters say of the prompt.
+    if (!this.hasStarted && (hasChoices || (typeof id === 'string' && id !== ''))) {
       this.hasStarted = true;
       const createdAt = readCreated(created);
-      const start = { kind: 'start', id, model: typeof model === 'string' ? model : '' } as const;
+      const start = { kind: 'start', id: textOf(id), model: textOf(model) } as const;
       events.push(createdAt === undefined ? start : { ...start, createdAt });
     }
-    if (Array.isArray(choices)) {
+    if (hasChoices) {
       for (const choice of choices as readonly unknown[]) if (isObject(choice)) this.readChoice(choice, events);
     }
     if (usage === undefined || usage === null) return;

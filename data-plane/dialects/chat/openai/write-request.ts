@@ -10,13 +10,13 @@ import type {
 import { writeMessages } from './write-messages.js';
 
 /** https://platform.openai.com/docs/api-reference/chat/create, `stop` */
-export const MAX_STOP_SEQUENCES = 4;
+const MAX_STOP_SEQUENCES = 4;
 
 /**
  * Tokens up to which a budget for reasoning is the effort; a larger one is `high`. They are the budgets that Google gives
  * to the same words: https://ai.google.dev/gemini-api/docs/openai
  */
-export const EFFORT_BUDGETS = { none: 0, low: 1024, medium: 8192 } as const;
+const EFFORT_BUDGETS = { none: 0, low: 1024, medium: 8192 } as const;
 
 export function writeRequest(request: ChatRequest, upstreamModel: string): WrittenRequest {
   const unsupported = new Set<ChatFeature>();
