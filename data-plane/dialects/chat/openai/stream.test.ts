@@ -189,6 +189,27 @@ describe('a stream to a caller', () => {
     expect(written.filter((data) => data.includes('"role"'))).toHaveLength(2);
   });
 
+  it('gives each signature with the thought that it signs, and no other', () => {
+    const thought = (text: string): ChatEvent => ({ kind: 'reasoning', choice: 0, text });
+    const signature = (text: string): ChatEvent => ({ kind: 'reasoning-signature', choice: 0, signature: text });
+    const said: ChatEvent = { kind: 'text', choice: 0, text: 'x' };
+    const events = [
+      START,
+      thought('a'),
+      said,
+      thought('b'),
+      thought('c'),
+      signature('1'),
+      thought('d'),
+      signature('2'),
+    ];
+    const written = writeAll(events, { model: 'm', wantsUsage: false }).filter((data) => data.includes('_details'));
+    expect(written.map((data) => (JSON.parse(data) as { choices: [{ delta: unknown }] }).choices[0].delta)).toEqual([
+      { reasoning_details: [{ type: 'reasoning.text', text: 'bc', signature: '1', index: 0 }] },
+      { reasoning_details: [{ type: 'reasoning.text', text: 'd', signature: '2', index: 1 }] },
+    ]);
+  });
+
   it('that breaks off has the error as its last event', () => {
     const error: ChatEvent = { kind: 'error', error: { code: 'upstream_failed', message: 'It failed.' } };
     const written = writeAll([START, error, STOP], { model: 'm', wantsUsage: true });

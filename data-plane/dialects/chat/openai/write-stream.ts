@@ -46,9 +46,9 @@ class StreamWriter {
         this.start(event.id, event.createdAt);
         return this.open(0);
       case 'text':
-        return this.open(event.choice) + this.delta(event.choice, 'content', event.text, event.logprobs);
+        return this.beginOther(event.choice) + this.delta(event.choice, 'content', event.text, event.logprobs);
       case 'refusal': {
-        const opening = this.open(event.choice);
+        const opening = this.beginOther(event.choice);
         this.stateOf(event.choice).hasRefusal = true;
         return opening + this.delta(event.choice, 'refusal', event.text, event.logprobs);
       }
@@ -108,6 +108,13 @@ class StreamWriter {
     return this.chunk(choice, '{"role":"assistant","content":"","refusal":null}');
   }
 
+  /** Another part ends a thought that nobody signed. */
+  private beginOther(choice: number): string {
+    const opening = this.open(choice);
+    this.stateOf(choice).thought = '';
+    return opening;
+  }
+
   private delta(choice: number, field: string, text: string, logprobs?: unknown): string {
     return this.chunk(choice, `{"${field}":${stringifyExactly(text)}}`, { logprobs });
   }
@@ -151,7 +158,7 @@ class StreamWriter {
             function: { name: event.name, arguments: '' },
             ...writeThoughtSignature(event.signature),
           };
-    return this.open(choice) + this.chunk(choice, `{"tool_calls":[${stringifyExactly(call)}]}`);
+    return this.beginOther(choice) + this.chunk(choice, `{"tool_calls":[${stringifyExactly(call)}]}`);
   }
 
   private finish(choice: number, reason: FinishReason): string {
