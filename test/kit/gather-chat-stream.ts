@@ -1,4 +1,3 @@
-import { createParser } from 'eventsource-parser';
 import type {
   AssistantPart,
   ChatAnswer,
@@ -15,12 +14,15 @@ interface Gathered {
   readonly isWhole: boolean;
 }
 
-/** Reads the text of a stream as a dialect does, and puts its answer together. */
+/** Reads the text of a stream, each event on a line of data, as a dialect does, and puts its answer together. */
 export function gatherChatStream(dialect: ChatDialect, stream: string): Gathered {
   const reader = dialect.createStreamReader();
   const events: ChatEvent[] = [];
-  const parser = createParser({ onEvent: ({ event, data }) => events.push(...reader.push({ event, data })) });
-  parser.feed(stream);
+  for (const event of stream.split(/\r?\n\r?\n/)) {
+    const data = /^data: ?([^\r\n]*)/m.exec(event)?.[1];
+    const name = /^event: ?([^\r\n]*)/m.exec(event)?.[1];
+    if (data !== undefined) events.push(...reader.push({ event: name, data }));
+  }
   return { answer: gatherAnswer(events), events, isWhole: reader.end() };
 }
 

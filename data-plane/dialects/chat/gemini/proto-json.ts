@@ -26,7 +26,7 @@ export const freeObject = z.custom<Readonly<Record<string, unknown>>>(
 );
 
 /** `{field}` becomes the place, in the caller's spelling. */
-export const INEXPRESSIBLE = 'The field "{field}" cannot be used with this model, which is served through another API.';
+const INEXPRESSIBLE = 'The field "{field}" cannot be used with this model, which is served through another API.';
 
 /** A field without a place elsewhere, harmless with the values that say what holds anyway. */
 export function onlyWhere(isHarmless: (value: unknown) => boolean) {

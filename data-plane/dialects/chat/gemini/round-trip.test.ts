@@ -165,7 +165,7 @@ const answer: fc.Arbitrary<ChatAnswer> = fc
     choices: choices.map(([parts, finish]) => ({
       content: parts,
       finish: finish === 'stop' && parts.some((part) => part.kind === 'tool-call') ? 'tool-calls' : finish,
-    })) as ChatAnswer['choices'],
+    })),
     usage: counts,
   }));
 
@@ -242,7 +242,7 @@ function* cutChoice(choice: ChatAnswer['choices'][number], index: number, size: 
 }
 
 function pieces(value: string, size: number): string[] {
-  const letters = [...value];
+  const letters = Array.from(value);
   return Array.from({ length: Math.ceil(letters.length / size) }, (_none, index) =>
     letters.slice(index * size, (index + 1) * size).join(''),
   );
