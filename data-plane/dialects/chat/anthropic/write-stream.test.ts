@@ -72,6 +72,16 @@ describe('an answer of another provider’s', () => {
     expect(await client.messages.stream(question).finalMessage()).toMatchObject(message);
   });
 
+  it('has each signed thought in a block of its own', async () => {
+    const thoughts = ['a', 'b'].flatMap((signature): ChatEvent[] => [
+      { kind: 'reasoning', choice: 0, text: 'Hm.' },
+      { kind: 'reasoning-signature', choice: 0, signature },
+    ]);
+    const client = clientOf(() => streamOf(thoughts));
+    const { content } = await client.messages.stream(question).finalMessage();
+    expect(content).toEqual(['a', 'b'].map((signature) => ({ type: 'thinking', thinking: 'Hm.', signature })));
+  });
+
   it('given whole is read by the vendor’s own client', async () => {
     const answer: ChatAnswer = {
       id: 'chatcmpl-1',
