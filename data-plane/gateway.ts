@@ -126,19 +126,13 @@ function createStages({
 function admit(whole: WithBody, nowMs: number): Admitted | Refusal {
   const { endpoint, body } = whole;
   if (endpoint.name === 'passthrough') return admitPassthrough(whole, endpoint, nowMs);
-  switch (endpoint.name) {
-    case 'chat-completions':
-    case 'embeddings': {
-      const request = whole.dialect === 'anthropic' ? readAnthropicBody(body) : readOpenAiRequest(body);
-      return isRefusal(request) ? request : admitModel(whole, endpoint.name, request, nowMs);
-    }
-    case 'generate-content': {
-      const request = readGeminiBody(body, endpoint);
-      return isRefusal(request) ? request : admitModel(whole, 'chat-completions', request, nowMs);
-    }
-    default:
-      return refuse('unknown_path');
+  if (endpoint.name === 'generate-content') {
+    const request = readGeminiBody(body, endpoint);
+    return isRefusal(request) ? request : admitModel(whole, 'chat-completions', request, nowMs);
   }
+  if (endpoint.name !== 'chat-completions' && endpoint.name !== 'embeddings') return refuse('unknown_path');
+  const request = whole.dialect === 'anthropic' ? readAnthropicBody(body) : readOpenAiRequest(body);
+  return isRefusal(request) ? request : admitModel(whole, endpoint.name, request, nowMs);
 }
 
 /** Runs the stages and answers what they refuse; a fault in them ends this call and no other. */

@@ -21,7 +21,7 @@ export function isRefusal(value: object): value is Refusal {
 }
 
 /** The one mapper from a code to the caller's dialect: the official clients make their typed errors from it. */
-export function errorBody(dialect: Dialect, { refused, param, message }: Refusal): string {
+function errorBody(dialect: Dialect, { refused, param, message }: Refusal): string {
   const { status, message: standard } = ERROR_CODES[refused];
   const error = { code: refused, message: message ?? standard, status, param };
   return JSON.stringify(CHAT_DIALECTS[dialect].writeError(error));

@@ -33,12 +33,6 @@ export const USER_AGENT = 'PingToken';
 
 /** @returns the name and the value of the one header that carries a credential, as a flat list; empty where none is sent */
 export function credentialHeader(auth: AuthScheme, secret: string): readonly string[] {
-  switch (auth) {
-    case 'none':
-      return [];
-    case 'bearer':
-      return ['authorization', `Bearer ${secret}`];
-    default:
-      return [auth, secret];
-  }
+  if (auth === 'none') return [];
+  return auth === 'bearer' ? ['authorization', `Bearer ${secret}`] : [auth, secret];
 }
