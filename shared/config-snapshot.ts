@@ -28,6 +28,10 @@ const tenantObjectSchema = z.object({
   status: z.enum(['active', 'suspended']),
   /** Providers that the tenant was shown (terms, privacy policy) and granted; no other may receive its calls. */
   grantedProviderIds: z.array(z.uuid()),
+  /** What providers are told of the tenant's own end users. */
+  endUsers: z.enum(['pseudonym', 'drop']).default('drop'),
+  /** Makes the pseudonyms, 32 bytes base64url. An older control plane gives none; then there can be no pseudonyms. */
+  pseudonymKey: base64url.length(43).nullable().default(null),
 });
 
 const memberObjectSchema = z.object({

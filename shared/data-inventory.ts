@@ -57,6 +57,8 @@ export const PLATFORM_TABLES: Inventory = {
     group('id', 'pseudonymous', 'names the account everywhere else'),
     group('kind status created_at', 'none', 'what the account is and whether it may be used'),
     group('organization_name', 'none', 'names an enterprise on its invoices; asked of enterprises only'),
+    group('end_users', 'none', 'what providers are told of its end users'),
+    group('pseudonym_key', 'secret', 'makes the pseudonyms of its end users'),
   ],
   person: [
     group('id tenant_id', 'pseudonymous', 'ties the person to the account'),
@@ -234,7 +236,11 @@ export const WIRE_CONTRACTS: Inventory = {
     ),
     group('client', 'sealed', 'shows the key owner from where a key was used', 'legitimate-interest'),
   ],
-  tenant: [group('id seq kind status grantedProviderIds', 'pseudonymous', 'whether and by whom calls may be served')],
+  tenant: [
+    group('id seq kind status grantedProviderIds', 'pseudonymous', 'whether and by whom calls may be served'),
+    group('endUsers', 'none', 'what providers are told of its end users'),
+    group('pseudonymKey', 'secret', 'makes the pseudonyms of its end users'),
+  ],
   member: [group('id seq kind tenantId sealingKey', 'pseudonymous', 'to whom addresses and devices are sealed')],
   'api-key': [
     group('id seq kind tenantId memberId status expiresAt', 'pseudonymous', 'admits calls'),

@@ -12,6 +12,7 @@ import { Tenant } from '../tenants/entities.js';
 import { PersonKey } from '../identity/person-key-entity.js';
 import { Migration0001Foundations } from './migrations/migration-0001-foundations.js';
 import { Migration0002Catalogue } from './migrations/migration-0002-catalogue.js';
+import { Migration0003EndUsers } from './migrations/migration-0003-end-users.js';
 import { Migration0001PersonKeys } from './person-key-migrations/migration-0001-person-keys.js';
 
 export type Orm = Awaited<ReturnType<typeof open>>;
@@ -40,9 +41,12 @@ export interface OpenOptions {
   readonly poolSize?: number;
 }
 
+/** In the order in which they are run. */
+const PLATFORM_MIGRATIONS = [Migration0001Foundations, Migration0002Catalogue, Migration0003EndUsers];
+
 /** The platform's database, reached through whichever login the URL names. */
 export function openPlatformDatabase({ url, poolSize = 10 }: OpenOptions): Promise<Orm> {
-  return open({ url, poolSize, entities: ENTITIES, migrations: [Migration0001Foundations, Migration0002Catalogue] });
+  return open({ url, poolSize, entities: ENTITIES, migrations: PLATFORM_MIGRATIONS });
 }
 
 /** The database of the persons' keys. */
@@ -52,9 +56,7 @@ export function openPersonKeyDatabase({ url, poolSize = 4 }: OpenOptions): Promi
 
 interface Definition extends Required<OpenOptions> {
   readonly entities: NonNullable<NonNullable<Parameters<typeof MikroORM.init>[0]>['entities']>;
-  readonly migrations: readonly (
-    typeof Migration0001Foundations | typeof Migration0002Catalogue | typeof Migration0001PersonKeys
-  )[];
+  readonly migrations: readonly ((typeof PLATFORM_MIGRATIONS)[number] | typeof Migration0001PersonKeys)[];
 }
 
 function open({ url, poolSize, entities, migrations }: Definition) {

@@ -31,6 +31,7 @@ export const PERMISSIONS = {
   'usage:read': ['operator', 'owner', 'member'],
   'tenant:list': ['operator'],
   'tenant:manage': ['operator'],
+  'tenant:configure': ['operator', 'owner'],
   'invitation:create': ['operator'],
   'policy:publish': ['operator'],
   'data-plane:manage': ['operator'],

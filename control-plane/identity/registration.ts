@@ -1,7 +1,7 @@
 import { hash as hashPassword } from '@node-rs/argon2';
 import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
-import { createClientSealer, sealClient, sha256 } from '@pingtoken/shared/crypto';
+import { createClientSealer, createSymmetricKey, sealClient, sha256 } from '@pingtoken/shared/crypto';
 import type { CallerClient } from '@pingtoken/shared/usage-event';
 import { checkInput, Refusal, refuse, refuseConflict } from '../database/refusal.js';
 import type { RunTransaction, Transaction } from '../database/transaction.js';
@@ -86,6 +86,8 @@ export function createRegistration({ run, vault, blindIndex, mode }: Registratio
           organizationName,
           status: 'active',
           createdAt,
+          endUsers: 'pseudonym',
+          pseudonymKey: createSymmetricKey(),
         });
         await em.flush();
         const row = em.create(Person, {

@@ -16,10 +16,7 @@ const httpUrl = z.url({ protocol: /^https?$/, hostname: /.+/ }).max(500);
 const providerFields = {
   name: z.string().trim().min(1).max(100),
   /** Up to and including the version: `https://api.openai.com/v1`. */
-  baseUrl: httpUrl.refine(
-    (url) => new URL(url).username === '' && new URL(url).search === '' && new URL(url).hash === '',
-    'has no login, no query and no fragment',
-  ),
+  baseUrl: httpUrl,
   dialect: z.enum(DIALECTS),
   auth: z.enum(AUTH_SCHEMES),
   region: z

@@ -136,7 +136,12 @@ async function nextEvent(events: AsyncGenerator<ServerEvent>): Promise<ServerEve
 
 const publishTenantStatus = (status: 'active' | 'suspended') =>
   controlPlane.services.run(controlPlane.operator, (transaction) =>
-    transaction.publish([{ kind: 'tenant', id: controlPlane.operator.tenantId, status, grantedProviderIds: [] }]),
+    transaction.publish([
+      {
+        ...{ kind: 'tenant', id: controlPlane.operator.tenantId, status, grantedProviderIds: [] },
+        ...{ endUsers: 'drop', pseudonymKey: null },
+      },
+    ]),
   );
 
 describe('a snapshot', () => {

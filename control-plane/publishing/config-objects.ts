@@ -10,7 +10,9 @@ import type { Tenant } from '../tenants/entities.js';
 type Draft<Kind extends ConfigObjectDraft['kind']> = Extract<ConfigObjectDraft, { kind: Kind }>;
 
 export function tenantObject(tenant: Tenant, grantedProviderIds: readonly string[]): Draft<'tenant'> {
-  return { kind: 'tenant', id: tenant.id, status: tenant.status, grantedProviderIds: [...grantedProviderIds] };
+  const { id, status, endUsers } = tenant;
+  const pseudonymKey = tenant.pseudonymKey.toString('base64url');
+  return { kind: 'tenant', id, status, grantedProviderIds: [...grantedProviderIds], endUsers, pseudonymKey };
 }
 
 export function memberObject(member: Member, person: Person): Draft<'member'> {

@@ -10,6 +10,10 @@ export const Tenant = defineEntity({
     organizationName: p.text().strictNullable(),
     status: p.text().$type<'active' | 'suspended'>(),
     createdAt: instant(),
+    /** What providers are told of the tenant's own end users. */
+    endUsers: p.text().$type<'pseudonym' | 'drop'>(),
+    /** Makes the pseudonyms, 32 bytes. With it goes all that ties them to anybody. */
+    pseudonymKey: p.blob(),
   },
 });
 export type Tenant = InferEntity<typeof Tenant>;

@@ -13,18 +13,28 @@ import {
 } from 'type-graphql';
 import { GraphQLDateTimeISO } from 'graphql-scalars';
 import { validate as isUuid } from 'uuid';
-import { refuse } from '../database/refusal.js';
+import { Refusal, refuse } from '../database/refusal.js';
 import { CurrentViewer, type Context } from '../graphql/context.js';
 import { Policy } from '../graphql/policy.js';
 import { PageInfo, Payload, toPayload } from '../graphql/types.js';
 import type { Viewer } from '../identity/permissions.js';
-import { viewerScope, withinTenant } from '../identity/scope.js';
+import { chooseScope, viewerScope, withinTenant } from '../identity/scope.js';
 import type { Tenant } from './entities.js';
 
 const TenantKind = { OPERATOR: 'operator', PERSON: 'person', ENTERPRISE: 'enterprise' } as const;
 registerEnumType(TenantKind, { name: 'TenantKind' });
 const TenantStatus = { ACTIVE: 'active', SUSPENDED: 'suspended' } as const;
 registerEnumType(TenantStatus, { name: 'TenantStatus' });
+
+const EndUsers = { PSEUDONYM: 'pseudonym', DROP: 'drop' } as const;
+registerEnumType(EndUsers, {
+  name: 'EndUsers',
+  description: 'What providers are told of the end users that a tenant names in its calls.',
+  valuesConfig: {
+    PSEUDONYM: { description: 'A pseudonym that is the same for the same end user, and that no other tenant has.' },
+    DROP: { description: 'Nothing.' },
+  },
+});
 
 @ObjectType('Tenant')
 export class TenantType implements Partial<Tenant> {
@@ -42,6 +52,9 @@ export class TenantType implements Partial<Tenant> {
 
   @Field(() => GraphQLDateTimeISO)
   createdAt!: Date;
+
+  @Field(() => EndUsers)
+  endUsers!: Tenant['endUsers'];
 }
 
 @ObjectType()
@@ -64,6 +77,21 @@ class SetTenantStatusInput {
 
 @ObjectType()
 class SetTenantStatusPayload extends Payload {
+  @Field(() => TenantType, { nullable: true })
+  tenant?: TenantType;
+}
+
+@InputType()
+class UpdateTenantSettingsInput {
+  @Field(() => ID, { nullable: true, description: 'For the operator; by default the own one.' })
+  tenantId?: string | null;
+
+  @Field(() => EndUsers)
+  endUsers!: Tenant['endUsers'];
+}
+
+@ObjectType()
+class UpdateTenantSettingsPayload extends Payload {
   @Field(() => TenantType, { nullable: true })
   tenant?: TenantType;
 }
@@ -105,6 +133,18 @@ export class TenantsResolver {
     const result = isUuid(tenantId)
       ? await services.tenants.setStatus(withinTenant(viewer, tenantId), status)
       : refuse('not_found', ['tenantId']);
+    return toPayload(result, (tenant) => ({ tenant }));
+  }
+
+  @Policy('tenant:configure')
+  @Mutation(() => UpdateTenantSettingsPayload, { description: 'In force for calls that begin a second later.' })
+  async updateTenantSettings(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @Arg('input', () => UpdateTenantSettingsInput) { tenantId, endUsers }: UpdateTenantSettingsInput,
+  ): Promise<UpdateTenantSettingsPayload> {
+    const scope = chooseScope(viewer, tenantId);
+    const result = scope instanceof Refusal ? scope : await services.tenants.updateSettings(scope, { endUsers });
     return toPayload(result, (tenant) => ({ tenant }));
   }
 

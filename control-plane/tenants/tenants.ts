@@ -1,3 +1,4 @@
+import { LockMode } from '@mikro-orm/core';
 import { NIL, v7 as uuidv7 } from 'uuid';
 import { refuse, type Refusal } from '../database/refusal.js';
 import { platformScope, type RunTransaction, type Scope } from '../database/transaction.js';
@@ -13,6 +14,8 @@ export interface TenantPage {
   readonly hasNextPage: boolean;
 }
 
+export type TenantSettings = Pick<Tenant, 'endUsers'>;
+
 export interface Tenants {
   find(scope: Scope): Promise<Tenant>;
   /** The operator's own tenant; null before installation. */
@@ -21,6 +24,8 @@ export interface Tenants {
   list(scope: Scope, first: number, afterId: string | null): Promise<TenantPage>;
   /** Every call of a suspended tenant is refused within a second. */
   setStatus(scope: Scope, status: Tenant['status']): Promise<Tenant | Refusal>;
+  /** Takes effect with the calls that begin a second later. */
+  updateSettings(scope: Scope, settings: TenantSettings): Promise<Tenant | Refusal>;
   /** @returns a code that admits one registration within 14 days, shown once */
   invite(scope: Scope): Promise<{ code: string; expiresAt: Date }>;
 }
@@ -45,6 +50,19 @@ export function createTenants({ run }: { run: RunTransaction }): Tenants {
         tenant.status = status;
         const action = status === 'active' ? 'tenant-resumed' : 'tenant-suspended';
         await transaction.audit({ action, subjectKind: 'tenant', subjectId: tenant.id });
+        await publishTenant(transaction, tenant);
+        return tenant;
+      }),
+
+    updateSettings: (scope, { endUsers }) =>
+      run(scope, async (transaction) => {
+        // Locked, for it is published with its grants: two changes at once must see each other.
+        const lockMode = LockMode.PESSIMISTIC_WRITE;
+        const tenant = await transaction.em.findOne(Tenant, { id: scope.tenantId }, { lockMode });
+        if (tenant === null) return refuse('not_found', ['tenantId']);
+        tenant.endUsers = endUsers;
+        const details = { endUsers };
+        await transaction.audit({ action: 'tenant-updated', subjectKind: 'tenant', subjectId: tenant.id, details });
         await publishTenant(transaction, tenant);
         return tenant;
       }),

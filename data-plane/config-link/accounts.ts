@@ -125,10 +125,16 @@ function createKeyTable() {
   return { put, find, remove };
 }
 
-/** id 16, seq 8, grant set 4, status 1. */
+const PSEUDONYM_KEY_BYTES = 32;
+/** Bits of one byte. */
+const PSEUDONYM = 1;
+const HAS_KEY = 2;
+
+/** id 16, seq 8, grant set 4, status 1, end users 1, pseudonym key 32. */
 function createTenantTable() {
-  const at = { seq: 16, grants: 24, status: 28 };
-  const table = createTable(29);
+  const at = { seq: 16, grants: 24, status: 28, endUsers: 29, pseudonymKey: 30 };
+  const rowBytes = 62;
+  const table = createTable(rowBytes);
   // Tenants of one plan share their grants, so that there are far fewer sets than tenants. Sets are kept for as long as
   // the tables are, that is until the next snapshot.
   const grantSets: (readonly string[])[] = [];
@@ -146,17 +152,22 @@ function createTenantTable() {
   return {
     put: (object: ConfigObjectOf<'tenant'>): void => {
       const known = table.find(object.id);
-      const start = (known >= 0 ? known : table.create(object.id)) * 29;
+      const start = (known >= 0 ? known : table.create(object.id)) * rowBytes;
       const { bytes } = table.rows;
       bytes.writeDoubleLE(object.seq, start + at.seq);
       bytes.writeUInt32LE(grantSetOf(object.grantedProviderIds), start + at.grants);
       bytes[start + at.status] = object.status === 'active' ? 1 : 0;
+      const { endUsers, pseudonymKey } = object;
+      bytes[start + at.endUsers] = (endUsers === 'pseudonym' ? PSEUDONYM : 0) | (pseudonymKey === null ? 0 : HAS_KEY);
+      if (pseudonymKey !== null) bytes.write(pseudonymKey, start + at.pseudonymKey, PSEUDONYM_KEY_BYTES, 'base64url');
     },
     find: (id: string): ConfigObjectOf<'tenant'> | undefined => {
       const row = table.find(id);
       if (row < 0) return undefined;
       const { bytes } = table.rows;
-      const start = row * 29;
+      const start = row * rowBytes;
+      const endUsers = bytes[start + at.endUsers] ?? 0;
+      const keyStart = start + at.pseudonymKey;
       return {
         kind: 'tenant',
         id,
@@ -164,6 +175,9 @@ function createTenantTable() {
         status: bytes[start + at.status] === 1 ? 'active' : 'suspended',
         // The set is shared and frozen; the contract's type does not say so.
         grantedProviderIds: (grantSets[bytes.readUInt32LE(start + at.grants)] ?? []) as string[],
+        endUsers: (endUsers & PSEUDONYM) === 0 ? 'drop' : 'pseudonym',
+        pseudonymKey:
+          (endUsers & HAS_KEY) === 0 ? null : bytes.toString('base64url', keyStart, keyStart + PSEUDONYM_KEY_BYTES),
       };
     },
     remove: (id: string): void => {

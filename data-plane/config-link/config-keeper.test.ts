@@ -18,6 +18,7 @@ const otherKeyId = randomUUID();
 const providerId = randomUUID();
 const credentialId = randomUUID();
 const modelId = randomUUID();
+const pseudonymKey = Buffer.alloc(32, 9).toString('base64url');
 
 const key = (status: 'active' | 'revoked', id = keyId): Draft => ({
   kind: 'api-key',
@@ -80,7 +81,10 @@ describe('the config keeper', () => {
     folder = await mkdtemp(join(tmpdir(), 'config-keeper-'));
     journal = new ConfigJournal();
     journal.publish(
-      { kind: 'tenant', id: tenantId, status: 'active', grantedProviderIds: [providerId] },
+      {
+        ...{ kind: 'tenant', id: tenantId, status: 'active', grantedProviderIds: [providerId] },
+        ...{ endUsers: 'pseudonym', pseudonymKey },
+      },
       { kind: 'member', id: memberId, tenantId, sealingKey: Buffer.alloc(32, 5).toString('base64url') },
       key('active'),
       key('active', otherKeyId),
@@ -109,13 +113,23 @@ describe('the config keeper', () => {
     expect((await takeSnapshot()).acks).toEqual([{ status: 'applied', position: journal.position }]);
     expect(keeper.state?.findAccount(sha256(keyId))).toEqual({
       apiKey: { ...key('active'), seq: 3 },
-      tenant: { kind: 'tenant', id: tenantId, seq: 1, status: 'active', grantedProviderIds: [providerId] },
+      tenant: {
+        ...{ kind: 'tenant', id: tenantId, seq: 1, status: 'active', grantedProviderIds: [providerId] },
+        ...{ endUsers: 'pseudonym', pseudonymKey },
+      },
       member: { kind: 'member', id: memberId, seq: 2, tenantId, sealingKey: Buffer.alloc(32, 5).toString('base64url') },
     });
     expect(keeper.state?.findAccount(sha256('unknown'))).toBeUndefined();
     expect(keeper.state?.findAccount('not a hash')).toBeUndefined();
     expect(keeper.state?.findAccount(`${sha256(keyId)}AAAA`)).toBeUndefined();
     expect(keeper.state?.catalogue?.secretOf(credentialId, tenantId, PROVIDER)).toBe('sk-upstream');
+  });
+
+  it('drops end users of a tenant whose control plane gives no key for pseudonyms', async () => {
+    await takeSnapshot();
+    journal.publish({ kind: 'tenant', id: tenantId, status: 'active', grantedProviderIds: [] });
+    await takeDelta();
+    expect(keeper.state?.findAccount(sha256(keyId))?.tenant).toMatchObject({ endUsers: 'drop', pseudonymKey: null });
   });
 
   it('gives a credential of one tenant to no other', async () => {

@@ -177,6 +177,28 @@ function skipNested(bytes: Buffer, from: number, budget: { values: number }): nu
   return -1;
 }
 
+/**
+ * @param valueStart where the value of a member stands, as a scan reported it; its key holds no quote, in whatever spelling
+ * @returns where the member begins: the first quote of its key
+ */
+export function memberStart(bytes: Buffer, valueStart: number): number {
+  const keyEnd = bytes.lastIndexOf(QUOTE, valueStart - 1);
+  return bytes.lastIndexOf(QUOTE, keyEnd - 1);
+}
+
+/** @returns the offset of the comma behind a value that ends there; undefined where the object ends */
+export function nextComma(bytes: Buffer, valueEnd: number): number | undefined {
+  const at = skipSpace(bytes, valueEnd);
+  return bytes[at] === COMMA ? at : undefined;
+}
+
+/** @returns the offset of the comma before a member that begins there; undefined where the object begins */
+export function previousComma(bytes: Buffer, start: number): number | undefined {
+  let at = start - 1;
+  while (at > 0 && skipSpace(bytes, at) !== at) at -= 1;
+  return bytes[at] === COMMA ? at : undefined;
+}
+
 /** Bytes to put in place of a range; an empty range inserts. */
 export interface Splice extends Range {
   readonly bytes: Buffer;

@@ -101,6 +101,8 @@ export class MemoryConfig implements Snapshot {
         seq: 4,
         status: 'active',
         grantedProviderIds: [this.provider.id],
+        endUsers: 'pseudonym',
+        pseudonymKey: 'k'.repeat(43),
         ...tenant,
       },
       member: { kind: 'member', id: memberId, seq: 5, tenantId, sealingKey },
