@@ -28,7 +28,7 @@ export function urlOf(host: string, port: number): string {
 }
 
 /** Where providers may be besides the public internet: on this machine, as the simulator is, and where its owner says. */
-export function privateUpstreams({ PRIVATE_UPSTREAMS: others }: LauncherEnvironment): string {
+function privateUpstreams({ PRIVATE_UPSTREAMS: others }: LauncherEnvironment): string {
   return ['127.0.0.0/8', '::1/128', others].filter((range) => range !== '').join();
 }
 
