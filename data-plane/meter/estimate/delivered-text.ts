@@ -15,6 +15,9 @@ const MAX_EVENT_CHARACTERS = 4 * 1024 * 1024;
 /** A body that is no stream is read as far as this: more than any model writes in one answer; behind it are images. */
 const MAX_BODY_BYTES = 1024 * 1024;
 
+/** Many streams are open at once, and each may have to be kept: a model writes less than this in nearly every answer. */
+const EXACT_CHARACTERS = 256 * 1024;
+
 const READERS: Readonly<Record<Dialect, (value: unknown, sink: OutputSink) => void>> = {
   openai: readOpenAiOutput,
   anthropic: readAnthropicOutput,
@@ -30,8 +33,8 @@ const LAST_SPACE = 0x20;
  * Which of them it is shows in the first byte, for no event stream begins with a bracket.
  */
 export class DeliveredText {
-  readonly output = new TextTally();
-  readonly reasoning = new TextTally();
+  readonly output = new TextTally(EXACT_CHARACTERS);
+  readonly reasoning = new TextTally(EXACT_CHARACTERS);
   #images = 0;
   #answers = 0;
   readonly #read: (value: unknown) => void;

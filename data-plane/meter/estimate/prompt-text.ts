@@ -52,6 +52,16 @@ const NO_CONTENT: ReadonlySet<string> = new Set(
 /** Members whose objects the model is given as JSON: what it called a tool with, and what that returned. */
 const JSON_MEMBERS: ReadonlySet<string> = new Set(['input', 'args', 'response']);
 
+const EXACT_CHARACTERS = 1024 * 1024;
+
+/**
+ * Attack: what is parsed is many times larger than its text, and a thread that runs out of memory while it parses ends the
+ * process, whatever the thread's limit is. A request with more values than this is not parsed, a token is then taken for
+ * four bytes of it.
+ */
+const MAX_VALUES = 500_000;
+const TOKENS_PER_UNREAD_BYTE = 0.25;
+
 /** Deeper than any message. A body that is nested to exhaust a stack is not followed. */
 const MAX_DEPTH = 60;
 
@@ -60,6 +70,10 @@ const MAX_DEPTH = 60;
  * @throws SyntaxError when it is no JSON
  */
 export function readPrompt(body: Buffer, dialect: Dialect): Prompt {
+  if (!hasFewValues(body)) {
+    const inputTokens = Math.ceil(body.length * TOKENS_PER_UNREAD_BYTE);
+    return { text: new TextTally(0), inputTokens, audioTokens: 0 };
+  }
   const request = membersOf(parseJson(body.toString()));
   const reading = new PromptReading(dialect);
   const { content, json } = PLACES[dialect];
@@ -70,8 +84,21 @@ export function readPrompt(body: Buffer, dialect: Dialect): Prompt {
   return reading.result();
 }
 
+const COMMA = 0x2c;
+const OPEN_BRACE = 0x7b;
+const OPEN_BRACKET = 0x5b;
+
+/** Counts those in texts too, for speed: a text of half a million commas is none that a model is given. */
+function hasFewValues(body: Buffer): boolean {
+  let values = 0;
+  for (const byte of body) {
+    if (byte === COMMA || byte === OPEN_BRACE || byte === OPEN_BRACKET) values += 1;
+  }
+  return values <= MAX_VALUES;
+}
+
 class PromptReading {
-  readonly #text = new TextTally();
+  readonly #text = new TextTally(EXACT_CHARACTERS);
   readonly #dialect: Dialect;
   #texts = 0;
   #messages = 0;

@@ -10,29 +10,29 @@ const PIECE_CHARACTERS = 1024;
 /** Where in a piece a gap between two words is looked for: a cut there changes no count. */
 const GAP_CHARACTERS = 256;
 
-/** A piece that took longer than this makes the rest of its text be extrapolated. */
-const SLOW_PIECE_MS = 250;
-
-/** How much of one kind of text of one call is tokenised; what is longer is extrapolated from these. */
-export const EXACT_CHARACTERS = 1024 * 1024;
+/** A piece that took longer than this, on a machine that is busy too, makes the rest of its text be extrapolated. */
+const SLOW_PIECE_MS = 1000;
 
 /** With less text than this tokenised, a token is taken for four bytes. */
 const SAMPLE_BYTES = 1024;
 const TOKENS_PER_BYTE = 0.25;
 
-/**
- * The texts of one kind of one call, kept until they are counted. What is kept is bounded by {@link EXACT_CHARACTERS}, of
- * the rest only the length is known.
- */
+/** The texts of one kind of one call, kept until they are counted. */
 export class TextTally {
+  readonly #exactCharacters: number;
   readonly #texts = new Map<string, string>();
   #keptCharacters = 0;
   #uncountedBytes = 0;
 
+  /** @param exactCharacters how much is kept and tokenised; of the rest only the length is known, and it is extrapolated */
+  constructor(exactCharacters: number) {
+    this.#exactCharacters = exactCharacters;
+  }
+
   /** @param channel texts of one channel are one text in several pieces: the answer, the arguments of one tool call */
   add(channel: string, text: string): void {
     if (text === '') return;
-    const kept = text.slice(0, EXACT_CHARACTERS - this.#keptCharacters);
+    const kept = text.slice(0, this.#exactCharacters - this.#keptCharacters);
     this.#keptCharacters += kept.length;
     if (kept.length < text.length) this.#uncountedBytes += Buffer.byteLength(text) - Buffer.byteLength(kept);
     if (kept !== '') this.#texts.set(channel, (this.#texts.get(channel) ?? '') + kept);
@@ -48,7 +48,7 @@ export class TextTally {
     let bytes = 0;
     let uncountedBytes = this.#uncountedBytes;
     for (const text of this.#texts.values()) {
-      for (let at = 0; at < text.length; ) {
+      for (let at = 0; at < text.length;) {
         if (isLate()) {
           uncountedBytes += Buffer.byteLength(text.slice(at));
           break;

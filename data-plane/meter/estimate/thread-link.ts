@@ -7,11 +7,11 @@ import type { FromThread, HeldByThread, ToThread } from './messages.js';
 /** A thread that died before it had answered anything is not started again at once: it would die of the same. */
 const RESTART_AFTER_MS = 10_000;
 
-export interface ThreadLinkOptions {
-  readonly logger: Logger;
-  /** Megabytes that the thread's heap may grow to; a request that needs more ends the thread, not the process. */
-  readonly maxHeapMb: number;
-}
+/**
+ * Room for far more than the bounds of what is kept and parsed add up to: a thread that reaches its limit inside the engine
+ * (`JSON.parse`, a regular expression) takes the process with it.
+ */
+const MAX_HEAP_MB = 2048;
 
 /**
  * The data plane's end of the thread that counts. The thread is started with the first message and never holds the process;
@@ -19,7 +19,6 @@ export interface ThreadLinkOptions {
  */
 export class ThreadLink {
   readonly #logger: Logger;
-  readonly #maxHeapMb: number;
   #worker: Worker | undefined;
   #hasAnswered = false;
   #restartsAt = 0;
@@ -28,9 +27,8 @@ export class ThreadLink {
   readonly #counts = new Map<number, (usage: Usage | undefined) => void>();
   readonly #inspections = new Map<number, (held: HeldByThread) => void>();
 
-  constructor({ logger, maxHeapMb }: ThreadLinkOptions) {
+  constructor(logger: Logger) {
     this.#logger = logger;
-    this.#maxHeapMb = maxHeapMb;
   }
 
   /** Grows with each thread that is started: what was sent to an earlier one is lost. */
@@ -80,7 +78,6 @@ export class ThreadLink {
   }
 
   async close(): Promise<void> {
-    this.#restartsAt = Infinity;
     await this.#worker?.terminate();
   }
 
@@ -88,7 +85,7 @@ export class ThreadLink {
     const worker = new Worker(threadFile(), {
       name: 'token-estimator',
       execArgv: [],
-      resourceLimits: { maxOldGenerationSizeMb: this.#maxHeapMb },
+      resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
     });
     this.#worker = worker;
     this.#generation += 1;

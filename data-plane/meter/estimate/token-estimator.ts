@@ -12,8 +12,8 @@ import { ThreadLink } from './thread-link.js';
  * One tokenizer, o200k_base, stands for all models: exact for OpenAI's, near for others. Counted are the texts of the
  * request (system, messages, tools, schemas), with four tokens for each message and three for the answer's beginning;
  * pictures, sounds and files by a flat rule; and the texts that were delivered: answer, refusals, names and arguments of
- * tool calls as `output`, reasoning as `reasoning`. Of each kind of text the first 1,048,576 characters are tokenised and
- * the rest is extrapolated from them; so is what is not tokenised in time.
+ * tool calls as `output`, reasoning as `reasoning`. Of a prompt the first 1,048,576 characters are tokenised, of an answer
+ * 262,144, and the rest is extrapolated from them; so is what is not tokenised in time.
  *
  * What a request only refers to (a stored response, a file, a picture by its address) is not fetched to be counted.
  */
@@ -21,6 +21,7 @@ export interface TokenEstimator {
   open(call: EstimatedCall): DeliveredCounter;
   /** What the thread holds of calls that are not over. */
   inspect(): Promise<HeldByThread>;
+  /** Ends the thread. What it had is lost, a call that is being counted gets no result; a later one starts it again. */
   close(): Promise<void>;
 }
 
@@ -62,13 +63,9 @@ export interface TokenEstimatorOptions {
   readonly logger: Logger;
   /** The longest that a result takes. */
   readonly timeoutMs?: number;
-  readonly maxHeapMb?: number;
 }
 
 const DEFAULT_TIMEOUT_MS = 5000;
-
-/** Room for the tokenizer's table, and for a request of 32 MB as a string and as parsed. */
-const DEFAULT_HEAP_MB = 512;
 
 /** Part of the time-out after which the rest is extrapolated. */
 const EXACT_SHARE = 0.7;
@@ -86,9 +83,8 @@ const MAX_PROMPT_BYTES = 64 * 1024 * 1024;
 export function createTokenEstimator({
   logger,
   timeoutMs = DEFAULT_TIMEOUT_MS,
-  maxHeapMb = DEFAULT_HEAP_MB,
 }: TokenEstimatorOptions): TokenEstimator {
-  const link = new ThreadLink({ logger, maxHeapMb });
+  const link = new ThreadLink(logger);
   const shared: Shared = { link, budget: new ByteBudget(MAX_PROMPT_BYTES), timeoutMs, logger, lastCall: 0 };
   return {
     open: (call) => new HeldAnswer(call, shared),
