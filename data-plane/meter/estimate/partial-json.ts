@@ -9,7 +9,7 @@ export function completeJson(text: string): string {
   let wholeUntil = 0;
   let expectsKey = false;
   for (let at = 0; at < text.length; at += 1) {
-    switch (text[at]) {
+    switch (text[at] ?? '') {
       case '"': {
         const end = stringEnd(text, at);
         if (end === -1) {

@@ -68,7 +68,8 @@ function isText({ type }: Readonly<Record<string, unknown>>): boolean {
 
 function geminiMedia(media: Readonly<Record<string, unknown>>): MediaTokens {
   const flat = FLAT_TOKENS.gemini;
-  const mediaType = String(media['mimeType'] ?? media['mime_type'] ?? '');
+  const named = media['mimeType'] ?? media['mime_type'];
+  const mediaType = typeof named === 'string' ? named : '';
   if (mediaType.startsWith('image/')) return { input: flat.image, audioInput: 0 };
   if (mediaType.startsWith('audio/')) return { input: 0, audioInput: audioTokens(media['data'], mediaType, flat) };
   return { input: flat.file, audioInput: 0 };
