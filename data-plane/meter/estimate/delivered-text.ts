@@ -1,7 +1,7 @@
 import { StringDecoder } from 'node:string_decoder';
 import { createParser, type EventSourceParser } from 'eventsource-parser';
 import { parseJson } from '@pingtoken/shared/wire';
-import type { Dialect } from '../../dialects/chat/chat.js';
+import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import { readAnthropicOutput } from './anthropic-output.js';
 import { readGeminiOutput } from './gemini-output.js';
 import { readOpenAiOutput } from './openai-output.js';

@@ -1,5 +1,5 @@
 import type { Usage } from '@pingtoken/shared/rate-card';
-import type { Dialect } from '../../dialects/chat/chat.js';
+import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import { DeliveredText } from './delivered-text.js';
 import type { CountMessage, HeldByThread } from './messages.js';
 import { GENERATED_IMAGE_TOKENS } from './prompt-media.js';

@@ -1,5 +1,5 @@
 import type { Usage } from '@pingtoken/shared/rate-card';
-import type { Dialect } from '../../dialects/chat/chat.js';
+import type { Dialect } from '@pingtoken/shared/config-snapshot';
 
 /** What the data plane tells the thread that counts. `call` is a number of its own for each call, not the call's id. */
 export type ToThread =

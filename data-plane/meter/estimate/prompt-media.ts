@@ -1,4 +1,4 @@
-import type { Dialect } from '../../dialects/chat/chat.js';
+import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import { membersOf } from './output-text.js';
 
 /**

@@ -1,6 +1,6 @@
 import { countTokens } from 'gpt-tokenizer/encoding/o200k_base';
 import { describe, expect, it } from 'vitest';
-import type { Dialect } from '../../dialects/chat/chat.js';
+import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import { readPrompt } from './prompt-text.js';
 
 function inputOf(dialect: Dialect, request: object): { readonly input: number; readonly audio: number } {

@@ -1,5 +1,5 @@
 import { parseJson } from '@pingtoken/shared/wire';
-import type { Dialect } from '../../dialects/chat/chat.js';
+import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import { itemsOf, membersOf } from './output-text.js';
 import { mediaTokensOf } from './prompt-media.js';
 import { TextTally } from './text-tally.js';

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Usage } from '@pingtoken/shared/rate-card';
-import type { Dialect } from '../../dialects/chat/chat.js';
+import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import { ByteBudget } from './byte-budget.js';
 import type { HeldByThread } from './messages.js';
 import { ThreadLink } from './thread-link.js';
