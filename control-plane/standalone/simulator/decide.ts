@@ -1,21 +1,11 @@
 import type { z } from 'zod';
+import type { Decision } from './decision.js';
 import { parseDirectives, type Faults } from './directives.js';
 import { errorBody, invalidDirective, invalidRequest, simulatedError, type Refusal } from './errors.js';
-import type { Model, ModelId } from './models.js';
+import type { Model } from './models.js';
 import { jsonPayload, type Payload } from './payload.js';
 import type { ProviderCall } from './provider-call.js';
 import { NO_TOKENS, NO_UNITS, type TokenCount, type UnitCount } from './tokens.js';
-
-/** How one call will be answered. Nothing of it has been sent. */
-export interface Decision {
-  readonly model: ModelId | null;
-  readonly faults: Faults;
-  readonly status: number;
-  /** What the whole answer costs; zeros for an error. */
-  readonly tokens: TokenCount;
-  readonly units: UnitCount;
-  readonly payload: Payload;
-}
 
 /** The decision to refuse. Refusals use up no global fault. */
 export function refuse({ dialect }: Pick<ProviderCall, 'dialect'>, refusal: Refusal): Decision {

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { Decision } from './decide.js';
+import type { Decision } from './decision.js';
 import type { Faults } from './directives.js';
 import type { Chunk, EventPayload, WholePayload } from './payload.js';
 import { createPieceWriter, flushed, pause, type PieceWriter } from './piece-writer.js';

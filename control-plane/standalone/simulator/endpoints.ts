@@ -1,4 +1,12 @@
 import { decideCountTokens, decideMessages } from './calls/anthropic.js';
+import { decideBatch, decideBatchCancellation, decideBatchList, decideBatchState } from './calls/batches.js';
+import { decideCompletions } from './calls/completions.js';
+import { decideEdit, decideGeneration, decideVariation } from './calls/images.js';
+import { decideModerations } from './calls/moderations.js';
+import { decideRerank } from './calls/rerank.js';
+import { decideResponse, decideResponseDeletion, decideStoredResponse } from './calls/responses.js';
+import { decideSpeech } from './calls/speech.js';
+import { decideUpload, decideUploadCancellation, decideUploadCompletion, decideUploadPart } from './calls/uploads.js';
 import { decideEmbeddings } from './calls/embeddings.js';
 import { decideFile, decideFileContent, decideFileDeletion, decideFileList, decideFileUpload } from './calls/files.js';
 import {
@@ -13,7 +21,7 @@ import {
 import { decideModel, decideModels } from './calls/models.js';
 import { decideChat } from './calls/openai-chat.js';
 import { decideTranscription, decideTranslation } from './calls/transcription.js';
-import type { Decision } from './decide.js';
+import type { Decision } from './decision.js';
 import type { DialectName } from './errors.js';
 import { PATHS, type ProviderPath } from './models.js';
 import type { ProviderCall } from './provider-call.js';
@@ -39,6 +47,24 @@ const OPENAI: Table = {
   'GET /v1/files/:id': decideFile,
   'GET /v1/files/:id/content': decideFileContent,
   'DELETE /v1/files/:id': decideFileDeletion,
+  'POST /v1/completions': decideCompletions,
+  'POST /v1/responses': decideResponse,
+  'GET /v1/responses/:id': decideStoredResponse,
+  'DELETE /v1/responses/:id': decideResponseDeletion,
+  'POST /v1/images/generations': decideGeneration,
+  'POST /v1/images/edits': decideEdit,
+  'POST /v1/images/variations': decideVariation,
+  'POST /v1/audio/speech': decideSpeech,
+  'POST /v1/moderations': decideModerations,
+  'POST /v1/rerank': decideRerank,
+  'GET /v1/batches': decideBatchList,
+  'POST /v1/batches': decideBatch,
+  'GET /v1/batches/:id': decideBatchState,
+  'POST /v1/batches/:id/cancel': decideBatchCancellation,
+  'POST /v1/uploads': decideUpload,
+  'POST /v1/uploads/:id/parts': decideUploadPart,
+  'POST /v1/uploads/:id/complete': decideUploadCompletion,
+  'POST /v1/uploads/:id/cancel': decideUploadCancellation,
 };
 
 const ANTHROPIC: Table = {

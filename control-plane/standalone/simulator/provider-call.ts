@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Body } from './body.js';
+import type { Decision } from './decision.js';
 import type { Faults } from './directives.js';
 import type { DialectName } from './errors.js';
 import type { Stores } from './stores.js';
@@ -17,4 +18,6 @@ export interface ProviderCall {
   readonly nowMs: number;
   /** The global faults that apply to it. */
   readonly takeFaults: (model: string | null) => Faults;
+  /** Decides and counts a call that a stored one, as of a batch, asks for. `line` is method and path. */
+  readonly decideNested: (line: string, body: object, requestId: string) => Decision;
 }

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
-import { KEPT_BODY_BYTES, readBody } from './body.js';
-import { refuse, type Decision } from './decide.js';
+import { KEPT_BODY_BYTES, readBody, type Body } from './body.js';
+import { refuse } from './decide.js';
+import type { Decision } from './decision.js';
 import { deliver, type Progress } from './deliver.js';
 import { findEndpoint, type FoundEndpoint } from './endpoints.js';
 import { bodyTooLarge, missingKey, unknownUrl, type DialectName } from './errors.js';
@@ -41,6 +42,18 @@ export function createProvider({ served, receptions, faults }: Books) {
     const requestId = readRequestId(headers) ?? `sim-${callNumber}`;
     receptions.add({ requestId, method, url, httpVersion, rawHeaders, body });
     const dialect = dialectOf(found, pathname, headers);
+    const decideNested: ProviderCall['decideNested'] = (line, nested, nestedId) => {
+      const inner = findEndpoint(...splitLine(line));
+      if (!inner) return refuse(call, unknownUrl(...splitLine(line)));
+      const decided = inner.endpoint.decide({
+        ...call,
+        ...inner,
+        body: wholeBody(nested),
+        callNumber: (callNumber += 1),
+      });
+      countAtOnce(served, { requestId: nestedId, path: inner.endpoint.path, model: decided.model }, decided);
+      return decided;
+    };
     const call: ProviderCall = {
       body,
       headers,
@@ -51,6 +64,7 @@ export function createProvider({ served, receptions, faults }: Books) {
       callNumber,
       nowMs: Date.now(),
       takeFaults: faults.take,
+      decideNested,
     };
     const decision = found
       ? decideFound(found, call)
@@ -59,6 +73,24 @@ export function createProvider({ served, receptions, faults }: Books) {
     const progress = watch(served, start, response, decision);
     await deliver(response, requestId, decision, progress);
   };
+}
+
+function splitLine(line: string): [string, string] {
+  const at = line.indexOf(' ');
+  return [line.slice(0, at), line.slice(at + 1)];
+}
+
+function wholeBody(value: object): Body {
+  const bytes = Buffer.from(JSON.stringify(value));
+  return { bytes, length: bytes.length, sha256: () => '' };
+}
+
+/** A call within another has no connection of its own: it is over as soon as it is decided. */
+function countAtOnce(served: Served, start: CallStart, { status, tokens, units, faults }: Decision): void {
+  const isError = status >= 400;
+  const usage = isError || faults.usage === 'none' ? 'none' : faults.usage === 'zero' ? 'zero' : 'reported';
+  const outcome = isError ? 'error' : 'completed';
+  served.end(served.begin(start), start, { status, outcome, tokens, units, chunksSent: 0, usage });
 }
 
 function readRequestId({ 'x-request-id': header }: IncomingHttpHeaders): string | undefined {

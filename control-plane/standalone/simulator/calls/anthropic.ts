@@ -2,7 +2,8 @@ import { anthropicTask, anthropicTurns, countRequestSchema, messagesRequestSchem
 import { messageEvents, messageObject } from '../chat/anthropic-wire.js';
 import { answerChat } from '../chat/answer.js';
 import { lastUserText } from '../chat/task.js';
-import { decide, gatherFaults, parseRequest, refuse, type Decision } from '../decide.js';
+import { decide, gatherFaults, parseRequest, refuse } from '../decide.js';
+import type { Decision } from '../decision.js';
 import { invalidRequest, modelNotFound, streamFailure } from '../errors.js';
 import { findModel } from '../models.js';
 import { jsonPayload } from '../payload.js';

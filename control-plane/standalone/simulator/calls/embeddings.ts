@@ -1,4 +1,5 @@
-import { decide, gatherFaults, parseRequest, refuse, type Decision } from '../decide.js';
+import { decide, gatherFaults, parseRequest, refuse } from '../decide.js';
+import type { Decision } from '../decision.js';
 import { embeddingInputs, embeddingsObject, embeddingsRequestSchema, embeddingTokens } from '../embeddings.js';
 import { modelNotFound } from '../errors.js';
 import { findModel } from '../models.js';

@@ -1,4 +1,5 @@
-import { decide, decidePlain, gatherFaults, refuse, type Decision } from '../decide.js';
+import { decide, decidePlain, gatherFaults, refuse } from '../decide.js';
+import type { Decision } from '../decision.js';
 import { invalidRequest, notFound } from '../errors.js';
 import { readForm } from '../multipart.js';
 import { jsonPayload } from '../payload.js';

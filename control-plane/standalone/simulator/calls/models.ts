@@ -1,5 +1,6 @@
 import { decideGeminiModel, decideGeminiModels } from './gemini.js';
-import { decidePlain, refuse, type Decision } from '../decide.js';
+import { decidePlain, refuse } from '../decide.js';
+import type { Decision } from '../decision.js';
 import { modelNotFound } from '../errors.js';
 import { describeModel, findModel, LISTED_MODELS, MODELS, type Model } from '../models.js';
 import type { ProviderCall } from '../provider-call.js';

@@ -1,4 +1,5 @@
-import { decide, gatherFaults, refuse, type Decision } from '../decide.js';
+import { decide, gatherFaults, refuse } from '../decide.js';
+import type { Decision } from '../decision.js';
 import { invalidRequest, streamFailure, type Refusal } from '../errors.js';
 import { findModel } from '../models.js';
 import { readForm, type Form } from '../multipart.js';
