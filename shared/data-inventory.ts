@@ -131,10 +131,15 @@ export const PLATFORM_TABLES: Inventory = {
       'consent',
     ),
   ],
-  rate_card: [platform('id name purpose created_at', 'names prices')],
+  rate_card: [platform('id name purpose base_card_id created_at', 'names prices')],
   rate_card_version: [
-    platform('id rate_card_id effective_from currency rates context_tiers source created_at', 'prices at an instant'),
+    platform(
+      'id rate_card_id effective_from currency rates context_tiers service_tiers windows free_tokens_per_month derivation source created_at',
+      'prices at an instant',
+    ),
   ],
+  exchange_rate: [platform('id base_currency quote_currency rate effective_from source created_at', 'converts prices')],
+  free_token_use: [group('tenant_id model month used', 'pseudonymous', 'how much of what is free was used')],
   model: [
     platform(
       'id name operations capabilities context_window max_output_tokens status price_card_id created_at',
@@ -161,7 +166,7 @@ export const PLATFORM_TABLES: Inventory = {
   ],
   usage_event: [
     books(
-      'id tenant_id api_key_id member_id kind operation model streamed admitted_at ended_at first_byte_ms outcome status usage counted_by provider_id price_card_version_id amount currency cost_amount cost_currency attempts',
+      'id tenant_id api_key_id member_id kind operation model streamed admitted_at ended_at first_byte_ms outcome status usage counted_by provider_id price_card_version_id amount currency cost_amount cost_currency attempts service_tier free_tokens',
       'pseudonymous',
       'what was called and what it cost',
     ),

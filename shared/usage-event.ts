@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { usageSchema } from './rate-card.js';
+import { serviceTierSchema, usageSchema } from './rate-card.js';
 
 /**
  * The upward contract: one record about one call that was admitted, written by a data plane, priced by a worker.
@@ -33,6 +33,8 @@ export const attemptSchema = z.object({
   /** HTTP status that the provider answered; null when it never did. */
   status: z.int().min(100).max(599).nullable(),
   usage: usageSchema,
+  /** By which the provider served it, as its answer says; standard if absent. */
+  serviceTier: serviceTierSchema.optional(),
   countedBy: countedBySchema,
   /** What the provider charges the operator; null where no cost card is kept for the target. */
   costCardVersionId: z.uuid().nullable(),

@@ -1,11 +1,12 @@
-import { priceOf, UnpricedDimensionError, type RateCardVersion, type Usage } from '@pingtoken/shared/rate-card';
+import { priceCall, priceOf, UnpricedDimensionError } from '@pingtoken/shared/price-of';
+import type { RateCardVersion, ServiceTier, Usage } from '@pingtoken/shared/rate-card';
 import type { Attempt } from '@pingtoken/shared/usage-event';
 import { createRateCardVersions, type RateCardVersions } from '../workers/rate-card-versions.js';
 import { inTransaction, type ConnectionPool, type Queryable } from '../database/sql.js';
 
 /** A place where the ledger is not what its own records say that it must be. */
 export interface LedgerDifference {
-  readonly about: 'account' | 'event' | 'transfer';
+  readonly about: 'account' | 'event' | 'transfer' | 'free-tokens';
   readonly id: string;
   readonly expected: string;
   readonly found: string;
@@ -24,7 +25,7 @@ const PAGE_SIZE = 1000;
 
 /**
  * Computes the ledger again from what cannot be edited: totals of accounts from transfers, transfers from usage events and
- * rate card versions. Reads one consistent state, while calls go on, and changes nothing. Needs the `worker` login.
+ * rate card versions, free tokens used up from those of the events. Reads one consistent state, while calls go on, and changes nothing. Needs the `worker` login.
  */
 export function verifyLedger({ pool }: { pool: ConnectionPool }): Promise<LedgerReport> {
   return inTransaction(pool, async (connection) => {
@@ -37,6 +38,7 @@ export function verifyLedger({ pool }: { pool: ConnectionPool }): Promise<Ledger
     const differences = [
       ...(await findDifferences(connection, WRONG_TOTALS, 'account')),
       ...(await findDifferences(connection, WRONG_TRANSFERS, 'transfer')),
+      ...(await findDifferences(connection, WRONG_FREE_TOKENS, 'free-tokens')),
       ...(await findWrongEvents(connection)),
     ].slice(0, MAX_DIFFERENCES);
     const counted = (key: 'accounts' | 'events' | 'transfers'): number => Number(rows[0]?.[key]);
@@ -81,6 +83,19 @@ const WRONG_TRANSFERS = `
     or (transfer.event_id is not null and event.id is null)
   limit ${MAX_DIFFERENCES}`;
 
+const WRONG_FREE_TOKENS = `
+  with taken as (
+    select tenant_id, model, date_trunc('month', admitted_at, 'UTC') as month, sum(free_tokens) as tokens
+    from usage_event where free_tokens > 0 group by 1, 2, 3
+  ), used as (
+    select tenant_id, model, month::timestamp at time zone 'UTC' as month, used from free_token_use where used > 0
+  )
+  select coalesce(taken.tenant_id, used.tenant_id) as id, format('%s free tokens', coalesce(taken.tokens, 0)) as expected,
+    format('%s free tokens', coalesce(used.used, 0)) as found
+  from taken full join used using (tenant_id, model, month)
+  where coalesce(taken.tokens, 0) <> coalesce(used.used, 0)
+  limit ${MAX_DIFFERENCES}`;
+
 interface EventRow {
   readonly id: string;
   readonly tenant_id: string;
@@ -89,6 +104,9 @@ interface EventRow {
   readonly amount: string;
   readonly currency: string;
   readonly attempts: readonly Attempt[];
+  readonly admitted_at: Date;
+  readonly service_tier: ServiceTier;
+  readonly free_tokens: string;
   /** Kind, version, tenant, currency, amount of each transfer of the event. */
   readonly booked: readonly string[] | null;
 }
@@ -102,7 +120,7 @@ async function findWrongEvents(database: Queryable): Promise<LedgerDifference[]>
     await versions.load(database, rows.flatMap(versionIdsOf));
     for (const row of rows) {
       const expected = describe(priceAgain(row, versions));
-      const found = describe([`event ${row.currency} ${row.amount}`, ...(row.booked ?? [])]);
+      const found = describe([`event ${row.currency} ${row.amount} free ${row.free_tokens}`, ...(row.booked ?? [])]);
       if (expected !== found) differences.push({ about: 'event', id: row.id, expected, found });
     }
     if (rows.length < PAGE_SIZE) break;
@@ -116,6 +134,7 @@ async function readPage(database: Queryable, after: string | null): Promise<Even
     name: 'verify-events',
     text: `
       select event.id, event.tenant_id, event.usage, event.price_card_version_id, event.amount, event.currency, event.attempts,
+        event.admitted_at, event.service_tier, event.free_tokens,
         (select array_agg(
             concat_ws(' ', booking.kind, booking.rate_card_version_id, booking.tenant_id, account.currency, booking.amount))
          from (select * from transfer where event_id = event.id and kind = 'usage'
@@ -137,18 +156,23 @@ function versionIdsOf({ price_card_version_id: priceId, attempts }: EventRow): s
 function priceAgain(row: EventRow, versions: RateCardVersions): string[] {
   try {
     const card = findVersion(versions, row.price_card_version_id);
-    const price = priceOf(row.usage, card);
+    const at = row.admitted_at.getTime();
+    const price = priceCall(row.usage, card, {
+      ...{ at, serviceTier: row.service_tier },
+      // As many as it took then; how many were left is not kept, nor needed to come to the same price.
+      freeTokens: Number(row.free_tokens),
+    });
     const costs = new Map<RateCardVersion, bigint>();
-    for (const { costCardVersionId, usage } of row.attempts) {
+    for (const { costCardVersionId, usage, serviceTier } of row.attempts) {
       if (costCardVersionId === null) continue;
       const cost = findVersion(versions, costCardVersionId);
-      costs.set(cost, (costs.get(cost) ?? 0n) + priceOf(usage, cost));
+      costs.set(cost, (costs.get(cost) ?? 0n) + priceOf(usage, cost, { at, serviceTier }));
     }
     const booking = (kind: string, { id, currency }: RateCardVersion, amount: bigint): string[] =>
       amount > 0n ? [`${kind} ${id} ${row.tenant_id} ${currency} ${amount}`] : [];
     return [
-      `event ${card.currency} ${price}`,
-      ...booking('usage', card, price),
+      `event ${card.currency} ${price.amount} free ${price.freeTokens}`,
+      ...booking('usage', card, price.amount),
       ...[...costs].flatMap(([cost, amount]) => booking('provider_cost', cost, amount)),
     ];
   } catch (error) {

@@ -13,6 +13,7 @@ import { PersonKey } from '../identity/person-key-entity.js';
 import { Migration0001Foundations } from './migrations/migration-0001-foundations.js';
 import { Migration0002Catalogue } from './migrations/migration-0002-catalogue.js';
 import { Migration0003EndUsers } from './migrations/migration-0003-end-users.js';
+import { Migration0004Prices } from './migrations/migration-0004-prices.js';
 import { Migration0001PersonKeys } from './person-key-migrations/migration-0001-person-keys.js';
 
 export type Orm = Awaited<ReturnType<typeof open>>;
@@ -42,7 +43,12 @@ export interface OpenOptions {
 }
 
 /** In the order in which they are run. */
-const PLATFORM_MIGRATIONS = [Migration0001Foundations, Migration0002Catalogue, Migration0003EndUsers];
+const PLATFORM_MIGRATIONS = [
+  Migration0001Foundations,
+  Migration0002Catalogue,
+  Migration0003EndUsers,
+  Migration0004Prices,
+];
 
 /** The platform's database, reached through whichever login the URL names. */
 export function openPlatformDatabase({ url, poolSize = 10 }: OpenOptions): Promise<Orm> {

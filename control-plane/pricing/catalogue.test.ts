@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { calcPrice, findProvider } from '@pydantic/genai-prices';
 import { formatAmount } from '@pingtoken/shared/money';
-import { priceOf, rateCardVersionSchema, type RateCardVersion, type Usage } from '@pingtoken/shared/rate-card';
+import { priceOf } from '@pingtoken/shared/price-of';
+import { rateCardVersionSchema, type RateCardVersion, type Usage } from '@pingtoken/shared/rate-card';
 import { parseJson } from '@pingtoken/shared/wire';
 import { CATALOGUE_PROVIDERS, CATALOGUE_SOURCE, readCatalogue, type CatalogueModel } from './catalogue.js';
 
@@ -102,7 +103,7 @@ describe('against the library’s own calculation', () => {
         // Only this model, under a plain name: the library looks models up by patterns that overlap.
         const only = { ...provider, models: [{ ...info, match: { equals: 'it' } }] };
         const expected = calcPrice(toLibrary(usage), 'it', { provider: only, timestamp: AT })?.total_price;
-        const actual = Number(formatAmount(priceOf(usage, version(model))));
+        const actual = Number(formatAmount(priceOf(usage, version(model), { at: AT.getTime() })));
         expect(actual, `${model.modelId} ${JSON.stringify(usage)}`).toBeCloseTo(expected ?? Number.NaN, 10);
         compared += 1;
       }

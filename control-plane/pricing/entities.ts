@@ -9,10 +9,37 @@ export const RateCard = defineEntity({
     id: p.uuid().primary(),
     name: p.text().unique(),
     purpose: p.text().$type<'price' | 'cost'>(),
+    /** The card that its versions are worked out from; null for one that states its own prices. */
+    baseCardId: p.uuid().strictNullable(),
     createdAt: instant(),
   },
 });
 export type RateCard = InferEntity<typeof RateCard>;
+
+/** By what a version was worked out from another one, so that anybody can do the sum again. */
+export interface Derivation {
+  readonly baseVersionId: string;
+  /** Added to each rate, in hundredths of a per cent; negative for a discount. */
+  readonly basisPoints: number;
+  /** Null where the currency is the same. */
+  readonly exchangeRateId: string | null;
+}
+
+/** How much of the quote currency one of the base currency buys, from an instant on; superseded, never edited. */
+export const ExchangeRate = defineEntity({
+  name: 'ExchangeRate',
+  properties: {
+    id: p.uuid().primary(),
+    baseCurrency: p.text(),
+    quoteCurrency: p.text(),
+    /** A plain decimal, as it was stated. */
+    rate: p.text(),
+    effectiveFrom: instant(),
+    source: p.text(),
+    createdAt: instant(),
+  },
+});
+export type ExchangeRate = InferEntity<typeof ExchangeRate>;
 
 /** Superseded by a later one, never edited. */
 export const RateCardVersion = defineEntity({
@@ -24,6 +51,11 @@ export const RateCardVersion = defineEntity({
     currency: p.text(),
     rates: p.json().$type<SharedVersion['rates']>(),
     contextTiers: p.json().$type<SharedVersion['contextTiers']>(),
+    serviceTiers: p.json().$type<SharedVersion['serviceTiers']>(),
+    windows: p.json().$type<SharedVersion['windows']>(),
+    freeTokensPerMonth: p.bigint('number'),
+    /** How the rates came about, where they are not just what somebody stated. */
+    derivation: p.json().$type<Derivation>().strictNullable(),
     /** Where the prices come from: a vendor's page, the catalogue library and its version, a person's decision. */
     source: p.text(),
     createdAt: instant(),

@@ -112,7 +112,7 @@ function createCard(transaction: Transaction, head: Head, rates: UnitRates): Pro
   const { name, purpose } = head;
   return refuseConflict(['name'], async () => {
     const createdAt = new Date();
-    const card = transaction.em.create(RateCard, { id: uuidv7(), name, purpose, createdAt });
+    const card = transaction.em.create(RateCard, { id: uuidv7(), name, purpose, baseCardId: null, createdAt });
     await transaction.em.flush();
     const version = storeVersion(transaction, card.id, head, rates);
     await transaction.audit({ action: 'rate-card-created', subjectKind: 'rate-card', subjectId: card.id });
@@ -167,6 +167,10 @@ function storeVersion(
     currency,
     rates,
     contextTiers,
+    serviceTiers: {},
+    windows: [],
+    freeTokensPerMonth: 0,
+    derivation: null,
     source,
     createdAt,
   });

@@ -73,12 +73,15 @@ export function rateCardObject(card: RateCard, versions: readonly RateCardVersio
   return {
     kind: 'rate-card',
     id: card.id,
-    versions: ascending.map(({ id, effectiveFrom, currency, rates, contextTiers }) => ({
-      id,
-      effectiveFrom: effectiveFrom.getTime(),
-      currency,
-      rates,
-      contextTiers,
+    versions: ascending.map((version) => ({
+      id: version.id,
+      effectiveFrom: version.effectiveFrom.getTime(),
+      currency: version.currency,
+      rates: version.rates,
+      contextTiers: version.contextTiers,
+      serviceTiers: version.serviceTiers,
+      windows: version.windows,
+      freeTokensPerMonth: version.freeTokensPerMonth,
     })),
   };
 }

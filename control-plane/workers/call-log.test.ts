@@ -11,7 +11,14 @@ const customer = { tenantId: crypto.randomUUID(), apiKeyId: crypto.randomUUID(),
 function settled(amount: bigint, currency = 'USD'): SettledEvent {
   const billed = makeAttempt({ usage: { input: 10, cacheRead: 5, output: 3, reasoning: 4 } });
   const draft = makeEvent(customer, crypto.randomUUID(), { attempts: [billed], admittedAt: 1000, endedAt: 1250 });
-  return { event: { ...draft, spoolId: crypto.randomUUID(), seq: 1 }, billed, amount, currency, costs: [] };
+  return {
+    event: { ...draft, spoolId: crypto.randomUUID(), seq: 1 },
+    billed,
+    amount,
+    currency,
+    freeTokens: 0,
+    costs: [],
+  };
 }
 
 function record(perSecond: number) {

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
-import { priceOf, type RateCardVersion } from '@pingtoken/shared/rate-card';
+import { priceOf } from '@pingtoken/shared/price-of';
+import type { RateCardVersion } from '@pingtoken/shared/rate-card';
 import type { UsageBatch } from '@pingtoken/shared/usage-batch';
 import { createBillingFixture, makeAttempt, makeEvent, TestSpool } from '../../test/kit/billing-fixture.js';
 import type { BillingFixture, Customer } from '../../test/kit/billing-fixture.js';
@@ -229,7 +230,7 @@ describe('prices', () => {
     await ingest(
       spool.append(...usages.map((usage) => makeEvent(owner, card.id, { attempts: [makeAttempt({ usage })] }))),
     );
-    const expected = usages.reduce((sum, usage) => sum + priceOf(usage, card), 0n);
+    const expected = usages.reduce((sum, usage) => sum + priceOf(usage, card, { at: 0 }), 0n);
     expect(expected).toBe(999n * 3n + 1n + 15n * 7n + 1000n * 6n + 1n + 13n * 11n + 3_000_000n);
     expect(await totals(owner.tenantId)).toMatchObject({ 'wallet EUR': [expected, 0n] });
   });

@@ -1,9 +1,11 @@
 import type { UsageBatch } from '@pingtoken/shared/usage-batch';
 import type { UsageEvent } from '@pingtoken/shared/usage-event';
+import { bookFreeTokens, lockFreeTokens } from './free-tokens.js';
 import { createKeyOwners, type KeyOwners } from './key-owners.js';
 import { hasStorableText, quarantine, type QuarantinedRecord } from './quarantine.js';
 import { createRateCardVersions, type RateCardVersions } from './rate-card-versions.js';
-import { readRecord, settleEvent, UnsettledRecord, versionIdsOf, type SettledEvent } from './settle-event.js';
+import { readRecord, settleEvent, UnsettledRecord, versionIdsOf } from './settle-event.js';
+import type { RecordPlace, SettledEvent } from './settle-event.js';
 import { confirmSpool, lockSpool } from './spool-row.js';
 import { inTransaction, isDataError, type Connection, type ConnectionPool } from '../database/sql.js';
 import { writeApart, writeTogether, type WriteEvents } from './write-events.js';
@@ -77,6 +79,7 @@ async function ingestBatch(
     ? await settleRecords(connection, { spoolId, records, versions, owners })
     : { settled: [], refused: records.map((entry) => ({ ...entry, reason: 'the data plane is revoked' })) };
   const written = await write(connection, settled);
+  await bookFreeTokens(connection, written.settled);
   const quarantined = [...refused, ...written.refused];
   await quarantine(connection, spoolId, quarantined);
   await confirmSpool(connection, { spoolId, confirmedSeq: lastSeq, dataPlaneId });
@@ -100,7 +103,7 @@ async function settleRecords(
   connection: Connection,
   { spoolId, records, versions, owners }: SettleRecordsOptions,
 ): Promise<SettledRecords> {
-  const read = records.map((entry) => ({ ...entry, event: readRecord(entry.record, { spoolId, seq: entry.seq }) }));
+  const read = records.map((entry) => ({ ...entry, event: readStorable(entry.record, { spoolId, seq: entry.seq }) }));
   const events = read.flatMap(({ event }) => (event instanceof UnsettledRecord ? [] : [event]));
   await versions.load(connection, events.flatMap(versionIdsOf));
   await owners.load(
@@ -109,17 +112,29 @@ async function settleRecords(
   );
   const settled: SettledEvent[] = [];
   const refused: QuarantinedRecord[] = [];
-  const options = { findVersion: versions.find, findOwner: owners.find };
+  const freeTokens = await lockFreeTokens(connection, events.filter(drawsOnFreeTokens({ versions, owners })));
+  const options = { findVersion: versions.find, findOwner: owners.find, freeTokensLeft: freeTokens.left };
   for (const { record, seq, event } of read) {
-    const result = event instanceof UnsettledRecord ? event : settleStorable(event, options);
+    const result = event instanceof UnsettledRecord ? event : settleEvent(event, options);
     if (result instanceof UnsettledRecord) refused.push({ seq, record, reason: result.reason });
-    else settled.push(result);
+    else {
+      settled.push(result);
+      freeTokens.took(result.event, result.freeTokens);
+    }
   }
   return { settled, refused };
 }
 
-function settleStorable(event: UsageEvent, options: Parameters<typeof settleEvent>[1]): SettledEvent | UnsettledRecord {
-  if (!hasStorableText(JSON.stringify(event)))
-    return new UnsettledRecord('a text holds characters that cannot be stored');
-  return settleEvent(event, options);
+function readStorable(record: unknown, place: RecordPlace): UsageEvent | UnsettledRecord {
+  const event = readRecord(record, place);
+  if (event instanceof UnsettledRecord || hasStorableText(JSON.stringify(event))) return event;
+  return new UnsettledRecord('a text holds characters that cannot be stored');
+}
+
+/** Only what will be billed to a tenant that exists may lock its allowance. */
+function drawsOnFreeTokens({ versions, owners }: Pick<IngestParts, 'versions' | 'owners'>) {
+  return ({ priceCardVersionId, billedAttempt, apiKeyId, tenantId }: UsageEvent): boolean =>
+    billedAttempt !== null &&
+    (versions.find(priceCardVersionId)?.freeTokensPerMonth ?? 0) > 0 &&
+    owners.find(apiKeyId)?.tenantId === tenantId;
 }

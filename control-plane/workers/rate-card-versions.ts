@@ -20,6 +20,9 @@ interface VersionRow {
   readonly currency: string;
   readonly rates: unknown;
   readonly context_tiers: unknown;
+  readonly service_tiers: unknown;
+  readonly windows: unknown;
+  readonly free_tokens_per_month: string;
 }
 
 /** Rate card versions as the worker needs them: immutable, so that one which was read once is never read again. */
@@ -31,7 +34,9 @@ export function createRateCardVersions(): RateCardVersions {
       if (missing.length === 0) return;
       const { rows } = await database.query<VersionRow>({
         name: 'rate-card-versions',
-        text: 'select id, effective_from, currency, rates, context_tiers from rate_card_version where id = any($1::uuid[])',
+        text: `
+          select id, effective_from, currency, rates, context_tiers, service_tiers, windows, free_tokens_per_month
+          from rate_card_version where id = any($1::uuid[])`,
         values: [missing],
       });
       if (kept.size + rows.length > MAX_KEPT) kept.clear();
@@ -51,5 +56,8 @@ function readRateCardVersion(row: VersionRow): RateCardVersion | undefined {
     currency: row.currency,
     rates: row.rates,
     contextTiers: row.context_tiers,
+    serviceTiers: row.service_tiers,
+    windows: row.windows,
+    freeTokensPerMonth: Number(row.free_tokens_per_month),
   }).data;
 }

@@ -1,4 +1,5 @@
-import { priceOf, UnpricedDimensionError, type RateCardVersion, type Usage } from '@pingtoken/shared/rate-card';
+import { priceCall, priceOf, UnpricedDimensionError, type CallPrice } from '@pingtoken/shared/price-of';
+import type { RateCardVersion, Usage } from '@pingtoken/shared/rate-card';
 import { usageEventSchema, type Attempt, type UsageEvent } from '@pingtoken/shared/usage-event';
 import { MONEY_SCALE } from '@pingtoken/shared/money';
 import type { KeyOwner } from './key-owners.js';
@@ -19,6 +20,8 @@ export interface SettledEvent {
   /** Units of `currency`; zero where nothing is billed. */
   readonly amount: bigint;
   readonly currency: string;
+  /** Taken of the tenant's free allowance. */
+  readonly freeTokens: number;
   readonly costs: readonly CallCost[];
 }
 
@@ -81,12 +84,14 @@ function normaliseIds(event: UsageEvent): UsageEvent {
 export interface SettleOptions {
   readonly findVersion: (id: string) => RateCardVersion | undefined;
   readonly findOwner: (apiKeyId: string) => KeyOwner | undefined;
+  /** What is left of the free tokens that the event's card gives its tenant. */
+  readonly freeTokensLeft: (event: UsageEvent, card: RateCardVersion) => number;
 }
 
-/** Prices one event by the very versions that it names. Pure: the same event is always settled alike. */
+/** Prices one event by the very versions that it names. Pure: the same event with the same free tokens is settled alike. */
 export function settleEvent(
   event: UsageEvent,
-  { findVersion, findOwner }: SettleOptions,
+  { findVersion, findOwner, freeTokensLeft }: SettleOptions,
 ): SettledEvent | UnsettledRecord {
   const owner = findOwner(event.apiKeyId);
   if (owner === undefined) return new UnsettledRecord('the API key does not exist');
@@ -105,10 +110,21 @@ export function settleEvent(
   return priceAll(() => ({
     event,
     billed,
-    amount: billed === null ? 0n : priceOf(billed.usage, card),
+    ...(billed === null ? UNBILLED : priceBilled(event, billed, card, freeTokensLeft)),
     currency: card.currency,
-    costs: sumCosts(event.attempts, findVersion),
+    costs: sumCosts(event, findVersion),
   }));
+}
+
+const UNBILLED: CallPrice = { amount: 0n, freeTokens: 0 };
+
+function priceBilled(
+  event: UsageEvent,
+  { usage, serviceTier }: Attempt,
+  card: RateCardVersion,
+  freeTokensLeft: SettleOptions['freeTokensLeft'],
+): CallPrice {
+  return priceCall(usage, card, { at: event.admittedAt, serviceTier, freeTokens: freeTokensLeft(event, card) });
 }
 
 function priceAll(price: () => SettledEvent): SettledEvent | UnsettledRecord {
@@ -131,13 +147,14 @@ class UnknownCostVersionError extends Error {
 }
 
 /** A failed attempt may have cost something too. One sum for each version, since versions may differ in currency. */
-function sumCosts(attempts: readonly Attempt[], findVersion: SettleOptions['findVersion']): CallCost[] {
+function sumCosts({ attempts, admittedAt }: UsageEvent, findVersion: SettleOptions['findVersion']): CallCost[] {
   const sums = new Map<string, CallCost>();
-  for (const { costCardVersionId, usage } of attempts) {
+  for (const { costCardVersionId, usage, serviceTier } of attempts) {
     if (costCardVersionId === null) continue;
     const version = findVersion(costCardVersionId);
     if (version === undefined) throw new UnknownCostVersionError();
-    const amount = priceOf(usage, version) + (sums.get(costCardVersionId)?.amount ?? 0n);
+    const cost = priceOf(usage, version, { at: admittedAt, serviceTier });
+    const amount = cost + (sums.get(costCardVersionId)?.amount ?? 0n);
     sums.set(costCardVersionId, { rateCardVersionId: costCardVersionId, currency: version.currency, amount });
   }
   return [...sums.values()];

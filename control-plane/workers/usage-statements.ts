@@ -22,25 +22,25 @@ const INSERT_EVENTS = `
   insert into usage_event (
     id, tenant_id, api_key_id, member_id, spool_id, seq, kind, operation, model, streamed, admitted_at, ended_at,
     first_byte_ms, outcome, status, usage, counted_by, provider_id, price_card_version_id, amount, currency, cost_amount,
-    cost_currency, attempts, config_epoch, config_seq, lease_ids, client_sealed
+    cost_currency, attempts, config_epoch, config_seq, lease_ids, client_sealed, service_tier, free_tokens
   )
   select
     id, tenant_id, api_key_id, member_id, spool_id, seq, kind, operation, model, streamed,
     to_timestamp(admitted_ms / 1000.0), to_timestamp(ended_ms / 1000.0),
     first_byte_ms, outcome, status, usage, counted_by, provider_id, price_card_version_id, amount, currency, cost_amount,
-    cost_currency, attempts, config_epoch, config_seq, lease_ids, client_sealed
+    cost_currency, attempts, config_epoch, config_seq, lease_ids, client_sealed, service_tier, free_tokens
   from json_to_recordset($1::json) as record (
     id uuid, tenant_id uuid, api_key_id uuid, member_id uuid, spool_id uuid, seq bigint, kind text, operation text,
     model text, streamed boolean, admitted_ms bigint, ended_ms bigint, first_byte_ms integer, outcome text, status integer,
     usage jsonb, counted_by text, provider_id uuid, price_card_version_id uuid, amount numeric, currency text,
     cost_amount numeric, cost_currency text, attempts jsonb, config_epoch bigint, config_seq bigint, lease_ids uuid[],
-    client_sealed jsonb
+    client_sealed jsonb, service_tier text, free_tokens bigint
   )
   order by id
   on conflict (id) do nothing
   returning id`;
 
-function eventRow({ event, billed, amount, currency, costs }: SettledEvent): Record<string, unknown> {
+function eventRow({ event, billed, amount, currency, freeTokens, costs }: SettledEvent): Record<string, unknown> {
   const costCurrency = costs[0]?.currency ?? null;
   // Attempts may be charged in several currencies; the ledger has them all, the row sums those of the first.
   const costAmount = costs.reduce((sum, cost) => (cost.currency === costCurrency ? sum + cost.amount : sum), 0n);
@@ -73,6 +73,8 @@ function eventRow({ event, billed, amount, currency, costs }: SettledEvent): Rec
     config_seq: event.config.seq,
     lease_ids: event.leaseIds,
     client_sealed: event.client,
+    service_tier: billed?.serviceTier ?? 'standard',
+    free_tokens: freeTokens,
   };
 }
 

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
 import type { UsageBatch } from '@pingtoken/shared/usage-batch';
 import type { Attempt, UsageEvent } from '@pingtoken/shared/usage-event';
-import type { RateCardVersion } from '@pingtoken/shared/rate-card';
+import { rateCardVersionSchema, type RateCardVersion } from '@pingtoken/shared/rate-card';
 import { openPool } from '../../control-plane/database/sql.js';
 
 /** A tenant with one member and one API key: what an event must name to be charged. */
@@ -19,7 +19,7 @@ export interface BillingFixture {
   createDataPlane(status?: 'enrolled' | 'revoked'): Promise<string>;
   createVersion(
     rates: RateCardVersion['rates'],
-    options?: { currency?: string; contextTiers?: RateCardVersion['contextTiers'] },
+    options?: Partial<Omit<RateCardVersion, 'id' | 'effectiveFrom' | 'rates'>>,
   ): Promise<RateCardVersion>;
   query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>;
   close(): Promise<void>;
@@ -58,15 +58,20 @@ export function createBillingFixture(ownerUrl: string): BillingFixture {
       );
       return id;
     },
-    async createVersion(rates, { currency = 'USD', contextTiers = [] } = {}) {
+    async createVersion(rates, options = {}) {
       const [cardId, id, effectiveFrom] = [uuidv7(), uuidv7(), 1_700_000_000_000];
+      const version = rateCardVersionSchema.parse({ id, effectiveFrom, currency: 'USD', rates, ...options });
       await query(`insert into rate_card (id, name, purpose) values ($1::uuid, $1::text, 'price')`, [cardId]);
       await query(
-        `insert into rate_card_version (id, rate_card_id, effective_from, currency, rates, context_tiers, source)
-         values ($1, $2, to_timestamp($3 / 1000.0), $4, $5, $6, 'test')`,
-        [id, cardId, effectiveFrom, currency, JSON.stringify(rates), JSON.stringify(contextTiers)],
+        `insert into rate_card_version (id, rate_card_id, effective_from, currency, rates, context_tiers, service_tiers,
+           windows, free_tokens_per_month, source)
+         values ($1, $2, to_timestamp($3 / 1000.0), $4, $5, $6, $7, $8, $9, 'test')`,
+        [
+          ...[id, cardId, effectiveFrom, version.currency, JSON.stringify(rates), JSON.stringify(version.contextTiers)],
+          ...[JSON.stringify(version.serviceTiers), JSON.stringify(version.windows), version.freeTokensPerMonth],
+        ],
       );
-      return { id, effectiveFrom, currency, rates, contextTiers };
+      return version;
     },
     query,
     close: () => pool.end(),

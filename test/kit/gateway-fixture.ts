@@ -49,7 +49,18 @@ export class MemoryConfig implements Snapshot {
       kind: 'rate-card',
       id: randomUUID(),
       seq: 2,
-      versions: [{ id: randomUUID(), effectiveFrom: 0, currency: 'USD', rates: { input: '1' }, contextTiers: [] }],
+      versions: [
+        {
+          id: randomUUID(),
+          effectiveFrom: 0,
+          currency: 'USD',
+          rates: { input: '1' },
+          contextTiers: [],
+          serviceTiers: {},
+          windows: [],
+          freeTokensPerMonth: 0,
+        },
+      ],
     };
     this.bearer = this.addKey({});
     this.addModel('chat-alias', 'chat-completions', 'pingtoken-sim-small');
