@@ -11,6 +11,9 @@ import { createRegistration, type Registration } from './identity/registration.j
 import { createSignIn, type SignIn } from './identity/sign-in.js';
 import { createBlindIndex } from './identity/tokens.js';
 import { createKeys, type Keys } from './keys/keys.js';
+import { createDerivedCards, type DerivedCards } from './pricing/derived-cards.js';
+import { createExchangeRates, type ExchangeRates } from './pricing/exchange-rates.js';
+import { createPriceQuotes, type PriceQuotes } from './pricing/price-quote.js';
 import { createRateCards, type RateCards } from './pricing/rate-cards.js';
 import { createPolicies, type Policies } from './privacy/policies.js';
 import { createProviders, type Providers } from './providers/providers.js';
@@ -31,6 +34,9 @@ export interface Services {
   readonly providers: Providers;
   readonly routes: Routes;
   readonly rateCards: RateCards;
+  readonly derivedCards: DerivedCards;
+  readonly exchangeRates: ExchangeRates;
+  readonly priceQuotes: PriceQuotes;
   readonly ledger: Ledger;
   readonly dataPlanes: DataPlanes;
   close(): Promise<void>;
@@ -77,6 +83,9 @@ export async function openServices(settings: ServiceSettings, logger: Logger): P
     }),
     routes: createRoutes({ run }),
     rateCards: createRateCards({ run }),
+    derivedCards: createDerivedCards({ run }),
+    exchangeRates: createExchangeRates({ run }),
+    priceQuotes: createPriceQuotes({ run }),
     ledger: createLedger({ run }),
     dataPlanes: createDataPlanes({ run }),
     async close() {

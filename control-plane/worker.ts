@@ -3,6 +3,7 @@ import { USAGE_QUEUE, type ReadyMessage } from '@pingtoken/shared/wire';
 import { openPersonKeyDatabase } from './database/orm.js';
 import { createPersonVault } from './identity/person-vault.js';
 import { openQueueWorker } from './queue.js';
+import { createPriceAnnouncer } from './workers/announce-prices.js';
 import { createCallLog } from './workers/call-log.js';
 import { readWorkerEnvironment } from './workers/environment.js';
 import { createUsageIngest } from './workers/ingest-usage.js';
@@ -33,6 +34,7 @@ const transport =
     : createMailTransport({ url: environment.MAIL_URL, from: environment.MAIL_FROM });
 const vault = createPersonVault({ orm: personKeys, secret: environment.PERSON_KEYS_SECRET });
 const notices = transport && createNoticeSender({ database: pool, vault, transport, logger });
+const announcer = createPriceAnnouncer({ pool, vault, logger });
 const partitions = createUsagePartitions({ database: pool, logger });
 const callLog = environment.LOG_CALLS ? createCallLog({ logger }) : null;
 const processJob = createUsageJobs({
@@ -55,6 +57,7 @@ const worker = await openQueueWorker({
 });
 if (notices === null) logger.warn('MAIL_URL is not set: mails wait in the outbox');
 notices?.start();
+announcer.start();
 logger.info('the worker is ready');
 const ready: ReadyMessage = { type: 'ready', ports: [] };
 process.send?.(ready);
@@ -66,7 +69,7 @@ async function drain(): Promise<void> {
   draining = true;
   setTimeout(() => process.exit(0), DRAIN_MS).unref();
   partitions.stop();
-  await Promise.all([worker.close(), notices?.stop()]);
+  await Promise.all([worker.close(), notices?.stop(), announcer.stop()]);
   callLog?.flush();
   transport?.close();
   await pool.end();

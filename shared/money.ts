@@ -18,6 +18,24 @@ const DECIMAL = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?$/;
  * @throws RangeError when the text is no decimal number or the divisor is not positive
  */
 export function parseAmount(text: string, divisor = 1n): bigint {
+  const { numerator, denominator, sign } = readFraction(text, divisor);
+  return sign * divideHalfEven(numerator, denominator);
+}
+
+/** Whether {@link parseAmount} reads the text without rounding. */
+export function isExactAmount(text: string, divisor = 1n): boolean {
+  const { numerator, denominator } = readFraction(text, divisor);
+  return numerator % denominator === 0n;
+}
+
+/** A number of units as a fraction. */
+interface Fraction {
+  readonly numerator: bigint;
+  readonly denominator: bigint;
+  readonly sign: bigint;
+}
+
+function readFraction(text: string, divisor: bigint): Fraction {
   const match = DECIMAL.exec(text);
   if (match === null || divisor <= 0n) throw new RangeError(`not a decimal amount: ${text}`);
   const [, sign = '', whole = '0', fraction = '', exponent = '0'] = match;
@@ -25,8 +43,7 @@ export function parseAmount(text: string, divisor = 1n): bigint {
   const digits = BigInt(whole + fraction);
   const numerator = shift >= 0 ? digits * 10n ** BigInt(shift) : digits;
   const denominator = shift >= 0 ? divisor : divisor * 10n ** BigInt(-shift);
-  const rounded = divideHalfEven(numerator, denominator);
-  return sign === '-' ? -rounded : rounded;
+  return { numerator, denominator, sign: sign === '-' ? -1n : 1n };
 }
 
 /** @returns the amount as a plain decimal, without trailing zeros: `0.000000001234`, `-3`, `12.5`. */
@@ -38,8 +55,8 @@ export function formatAmount(units: bigint): string {
   return fraction === '' ? `${sign}${whole}` : `${sign}${whole}.${fraction}`;
 }
 
-/** Division of non-negative integers, ties to the even neighbour so that many roundings do not drift one way. */
-function divideHalfEven(numerator: bigint, denominator: bigint): bigint {
+/** Division of a non-negative integer by a positive one, ties to the even neighbour so that many roundings do not drift one way. */
+export function divideHalfEven(numerator: bigint, denominator: bigint): bigint {
   const quotient = numerator / denominator;
   const twiceRemainder = (numerator % denominator) * 2n;
   if (twiceRemainder > denominator) return quotient + 1n;

@@ -14,7 +14,7 @@ import {
   Resolver,
 } from 'type-graphql';
 import { GraphQLDateTimeISO, GraphQLSafeInt } from 'graphql-scalars';
-import { DIMENSIONS, type Dimension } from '@pingtoken/shared/rate-card';
+import { DIMENSIONS, type Dimension, type ServiceTier } from '@pingtoken/shared/rate-card';
 import { OPERATIONS, outcomeSchema } from '@pingtoken/shared/usage-event';
 import { formatAmount } from '@pingtoken/shared/money';
 import { Refusal } from '../database/refusal.js';
@@ -23,7 +23,7 @@ import { Policy } from '../graphql/policy.js';
 import { Decimal, Money, PageInfo, Payload, toMoney, toPayload } from '../graphql/types.js';
 import type { Viewer } from '../identity/permissions.js';
 import { chooseScope, withinTenant } from '../identity/scope.js';
-import { dimensionEnum } from '../pricing/pricing.graphql.js';
+import { dimensionEnum, serviceTierEnum } from '../pricing/rate-card-types.graphql.js';
 import type { UsageEvent } from './entities.js';
 import type { Balance } from './ledger.js';
 import { usageCursor } from './usage.js';
@@ -110,6 +110,12 @@ class UsageEventType {
 
   @Field(() => ID, { description: 'The prices that it went by.' })
   priceCardVersionId!: string;
+
+  @Field(() => serviceTierEnum, { description: 'By which the provider served it.' })
+  serviceTier!: ServiceTier;
+
+  @Field(() => GraphQLSafeInt, { description: 'Tokens that the free allowance covered.' })
+  freeTokens!: number;
 
   @Field(() => Money)
   price!: Money;
@@ -280,10 +286,10 @@ function toWallet({ currency, balance, reserved, available }: Balance): Wallet {
 
 function toUsageEvent(event: UsageEvent): UsageEventType {
   const { id, apiKeyId, memberId, operation, model, streamed, admittedAt, endedAt, firstByteMs } = event;
-  const { outcome, status, providerId, countedBy, priceCardVersionId } = event;
+  const { outcome, status, providerId, countedBy, priceCardVersionId, serviceTier, freeTokens } = event;
   return {
     ...{ id, apiKeyId, memberId, operation, model, streamed, admittedAt, endedAt, firstByteMs },
-    ...{ outcome, status, providerId, countedBy, priceCardVersionId },
+    ...{ outcome, status, providerId, countedBy, priceCardVersionId, serviceTier, freeTokens },
     counts: DIMENSIONS.flatMap((dimension) => {
       const count = event.usage[dimension];
       return count === undefined ? [] : [{ dimension, count }];

@@ -1,6 +1,6 @@
 import { defineEntity, p, type InferEntity } from '@mikro-orm/core';
 import type { SealedClient, UsageEvent as SharedEvent } from '@pingtoken/shared/usage-event';
-import type { Usage } from '@pingtoken/shared/rate-card';
+import type { ServiceTier, Usage } from '@pingtoken/shared/rate-card';
 import { amount, instant, OF_TENANT } from '../database/columns.js';
 
 /** Every account belongs to a tenant, the operator's side of its business included, so that tenants never share a row lock. */
@@ -77,6 +77,8 @@ export const UsageEvent = defineEntity({
     configSeq: p.bigint('number'),
     leaseIds: p.array().$type<string[]>().columnType('uuid[]'),
     clientSealed: p.json().$type<SealedClient>().strictNullable(),
+    serviceTier: p.text().$type<ServiceTier>(),
+    freeTokens: p.bigint('number'),
     receivedAt: instant(),
   },
 });

@@ -3,7 +3,7 @@ import { Migrator } from '@mikro-orm/migrations';
 import { Account, Transfer, UsageEvent } from '../billing/entities.js';
 import { EmailVerification, Invitation, Member, Person, Session } from '../identity/entities.js';
 import { ApiKey } from '../keys/entities.js';
-import { RateCard, RateCardVersion } from '../pricing/entities.js';
+import { ExchangeRate, RateCard, RateCardVersion } from '../pricing/entities.js';
 import { Consent, PolicyVersion } from '../privacy/entities.js';
 import { ContentKey, Credential, Provider, ProviderGrant } from '../providers/entities.js';
 import { DataPlane, OutboxMessage } from '../publishing/entities.js';
@@ -28,6 +28,7 @@ const ENTITIES = [
     ProviderGrant,
     RateCard,
     RateCardVersion,
+    ExchangeRate,
     Model,
     Route,
     Target,

@@ -33,6 +33,8 @@ export interface AuditEntry {
 export interface OutboxPayloads {
   /** `sealed`: base64url, under the person's key, the JSON of the mail's variables. */
   'send-mail': { readonly template: 'verify-email'; readonly personId: string; readonly sealed: string };
+  /** Prices that change later on: whoever uses a model of the card is to know. */
+  'announce-price-change': { readonly rateCardVersionId: string };
 }
 
 /** A change as deletion: the data planes forget the object and refuse an older copy of it. */

@@ -4,6 +4,7 @@ import { buildSchemaSync } from 'type-graphql';
 import { BillingResolver } from '../billing/billing.graphql.js';
 import { IdentityResolver } from '../identity/identity.graphql.js';
 import { KeysResolver } from '../keys/keys.graphql.js';
+import { PriceQuoteResolver } from '../pricing/price-quote.graphql.js';
 import { PricingResolver } from '../pricing/pricing.graphql.js';
 import { PrivacyResolver } from '../privacy/privacy.graphql.js';
 import { ProvidersResolver } from '../providers/providers.graphql.js';
@@ -23,6 +24,7 @@ export function buildApiSchema(): GraphQLSchema {
       ProvidersResolver,
       RoutesResolver,
       PricingResolver,
+      PriceQuoteResolver,
       BillingResolver,
       DataPlanesResolver,
     ],

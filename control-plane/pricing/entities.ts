@@ -1,5 +1,6 @@
 import { defineEntity, p, type InferEntity } from '@mikro-orm/core';
 import type { RateCardVersion as SharedVersion } from '@pingtoken/shared/rate-card';
+import type { StatedPrices } from './card-prices.js';
 import { instant } from '../database/columns.js';
 
 /** A price (what tenants pay) or a cost (what a provider charges the operator). */
@@ -16,8 +17,14 @@ export const RateCard = defineEntity({
 });
 export type RateCard = InferEntity<typeof RateCard>;
 
-/** By what a version was worked out from another one, so that anybody can do the sum again. */
-export interface Derivation {
+/** How a version's rates were worked out, so that anybody can do the sum again. */
+export type Derivation =
+  | DerivedTerms
+  /** Stated with finer prices, or ratios, than rates can hold; this is what was stated. */
+  | { readonly kind: 'rounded'; readonly stated: StatedPrices };
+
+export interface DerivedTerms {
+  readonly kind: 'derived';
   readonly baseVersionId: string;
   /** Added to each rate, in hundredths of a per cent; negative for a discount. */
   readonly basisPoints: number;

@@ -1,156 +1,99 @@
-import {
-  Arg,
-  Ctx,
-  Field,
-  ID,
-  InputType,
-  Int,
-  Mutation,
-  ObjectType,
-  Query,
-  registerEnumType,
-  Resolver,
-} from 'type-graphql';
+import { Arg, Ctx, Field, ID, InputType, Int, Mutation, ObjectType, Query, Resolver } from 'type-graphql';
 import { GraphQLDateTimeISO } from 'graphql-scalars';
-import { DIMENSIONS, type Dimension } from '@pingtoken/shared/rate-card';
 import { CurrentViewer, type Context } from '../graphql/context.js';
 import { Policy } from '../graphql/policy.js';
 import { Decimal, Payload, toPayload } from '../graphql/types.js';
 import type { Viewer } from '../identity/permissions.js';
 import { viewerScope } from '../identity/scope.js';
-import type { RateCard } from './entities.js';
-import { toPrices, type Price } from './prices.js';
-import type { RateCardWithVersions } from './rate-cards.js';
+import type { ExchangeRate, RateCard } from './entities.js';
+import { AddRateCardVersionInput, CreateRateCardInput, RateCardPayload } from './rate-card-types.graphql.js';
+import { RateCardPurpose, RateCardType, toRateCard } from './rate-card-types.graphql.js';
 
-const RateCardPurpose = { PRICE: 'price', COST: 'cost' } as const;
-registerEnumType(RateCardPurpose, {
-  name: 'RateCardPurpose',
-  description: 'What tenants pay, or what a provider charges the operator.',
-});
+const BASIS_POINTS =
+  'Added to each rate, in hundredths of a per cent: 250 is a markup of 2.5 %, -1000 a discount of 10 %.';
 
-const enumName = (dimension: string): string => dimension.replace(/([A-Z]|\d+)/g, '_$1').toUpperCase();
-/** `cacheWrite5m` is `CACHE_WRITE_5M` on the wire. */
-export const dimensionEnum = Object.fromEntries(DIMENSIONS.map((dimension) => [enumName(dimension), dimension]));
-registerEnumType(dimensionEnum, {
-  name: 'Dimension',
-  description: 'What a call can be charged for; the counts of a call are disjoint.',
-});
-
-@ObjectType('Price')
-class PriceType implements Price {
-  @Field(() => dimensionEnum)
-  dimension!: Dimension;
-
-  @Field(() => Decimal, { description: 'Per million tokens; for IMAGE, REQUEST and WEB_SEARCH per piece.' })
-  amount!: string;
-}
-
-@ObjectType()
-class ContextTier {
-  @Field(() => Int, { description: 'Its prices hold for all of a call whose prompt is longer.' })
-  aboveInputTokens!: number;
-
-  @Field(() => [PriceType])
-  prices!: readonly PriceType[];
-}
-
-@ObjectType('RateCardVersion', { description: 'Superseded by a later one, never edited.' })
-class RateCardVersionType {
-  @Field(() => ID)
-  id!: string;
-
-  @Field(() => GraphQLDateTimeISO)
-  effectiveFrom!: Date;
-
-  @Field(() => String, { description: 'ISO 4217' })
-  currency!: string;
-
-  @Field(() => [PriceType])
-  prices!: readonly PriceType[];
-
-  @Field(() => [ContextTier])
-  contextTiers!: readonly ContextTier[];
-
-  @Field(() => String, { description: 'Where the prices come from.' })
-  source!: string;
-
-  @Field(() => GraphQLDateTimeISO)
-  createdAt!: Date;
-}
-
-@ObjectType('RateCard')
-class RateCardType {
-  @Field(() => ID)
-  id!: string;
+@InputType()
+class DeriveRateCardInput {
+  @Field(() => ID, { description: 'A card that is not derived itself; its cost may be the base of a price.' })
+  baseRateCardId!: string;
 
   @Field(() => String)
   name!: string;
 
-  @Field(() => RateCardPurpose)
+  @Field(() => RateCardPurpose, { defaultValue: 'price' })
   purpose!: RateCard['purpose'];
 
-  @Field(() => [RateCardVersionType], { description: 'The first to take effect comes first.' })
-  versions!: readonly RateCardVersionType[];
+  @Field(() => Int, { description: BASIS_POINTS })
+  basisPoints!: number;
 
-  @Field(() => GraphQLDateTimeISO)
-  createdAt!: Date;
+  @Field(() => String, { nullable: true, description: "ISO 4217; the base card's, where it is not given." })
+  currency?: string | null;
+
+  @Field(() => String, { description: 'Who decided on it, and why.' })
+  source!: string;
 }
 
 @InputType()
-class PriceInput implements Price {
-  @Field(() => dimensionEnum)
-  dimension!: Dimension;
+class ChangeDerivationInput {
+  @Field(() => ID)
+  rateCardId!: string;
 
-  @Field(() => Decimal, { description: 'Per million tokens; for IMAGE, REQUEST and WEB_SEARCH per piece.' })
-  amount!: string;
-}
-
-@InputType()
-class ContextTierInput {
-  @Field(() => Int)
-  aboveInputTokens!: number;
-
-  @Field(() => [PriceInput])
-  prices!: PriceInput[];
-}
-
-@InputType()
-abstract class VersionInput {
-  @Field(() => String, { description: 'ISO 4217' })
-  currency!: string;
+  @Field(() => Int, { description: BASIS_POINTS })
+  basisPoints!: number;
 
   @Field(() => GraphQLDateTimeISO, { nullable: true, description: 'Now, where it is not given.' })
   effectiveFrom?: Date | null;
 
-  @Field(() => [PriceInput])
-  prices!: PriceInput[];
-
-  @Field(() => [ContextTierInput], { defaultValue: [] })
-  contextTiers!: ContextTierInput[];
-
-  @Field(() => String, { description: 'Where the prices come from.' })
+  @Field(() => String, { description: 'Who decided on it, and why.' })
   source!: string;
 }
 
-@InputType()
-class CreateRateCardInput extends VersionInput {
-  @Field(() => String)
-  name!: string;
+@ObjectType('ExchangeRate', { description: 'Superseded by a later one, never edited.' })
+class ExchangeRateType {
+  @Field(() => ID)
+  id!: string;
 
-  @Field(() => RateCardPurpose)
-  purpose!: RateCard['purpose'];
+  @Field(() => String, { description: 'ISO 4217' })
+  baseCurrency!: string;
+
+  @Field(() => String, { description: 'ISO 4217' })
+  quoteCurrency!: string;
+
+  @Field(() => Decimal, { description: 'How much of the quote currency one of the base currency buys.' })
+  rate!: string;
+
+  @Field(() => GraphQLDateTimeISO)
+  effectiveFrom!: Date;
+
+  @Field(() => String, { description: 'Who published it.' })
+  source!: string;
+
+  @Field(() => GraphQLDateTimeISO)
+  createdAt!: Date;
 }
 
 @InputType()
-class AddRateCardVersionInput extends VersionInput {
-  @Field(() => ID)
-  rateCardId!: string;
+class AddExchangeRateInput {
+  @Field(() => String, { description: 'ISO 4217' })
+  baseCurrency!: string;
+
+  @Field(() => String, { description: 'ISO 4217' })
+  quoteCurrency!: string;
+
+  @Field(() => Decimal)
+  rate!: string;
+
+  @Field(() => GraphQLDateTimeISO, { nullable: true, description: 'Now, where it is not given.' })
+  effectiveFrom?: Date | null;
+
+  @Field(() => String, { description: 'Who published it.' })
+  source!: string;
 }
 
 @ObjectType()
-class RateCardPayload extends Payload {
-  @Field(() => RateCardType, { nullable: true })
-  rateCard?: RateCardType;
+class ExchangeRatePayload extends Payload {
+  @Field(() => ExchangeRateType, { nullable: true })
+  exchangeRate?: ExchangeRate;
 }
 
 @Resolver()
@@ -174,7 +117,8 @@ export class PricingResolver {
 
   @Policy('rate-card:manage')
   @Mutation(() => RateCardPayload, {
-    description: 'Supersedes the prices from an instant on; calls before it keep theirs.',
+    description:
+      'Supersedes the prices from an instant on; calls before it keep theirs. Derived cards follow. Where the instant lies ahead, tenants that use a model of the card are told.',
   })
   async addRateCardVersion(
     @Ctx() { services }: Context,
@@ -184,25 +128,50 @@ export class PricingResolver {
     const result = await services.rateCards.addVersion(viewerScope(viewer), input);
     return toPayload(result, (card) => ({ rateCard: toRateCard(card) }));
   }
-}
 
-function toRateCard({ card, versions }: RateCardWithVersions): RateCardType {
-  return {
-    id: card.id,
-    name: card.name,
-    purpose: card.purpose,
-    createdAt: card.createdAt,
-    versions: versions.map(({ id, effectiveFrom, currency, rates, contextTiers, source, createdAt }) => ({
-      id,
-      effectiveFrom,
-      currency,
-      prices: toPrices(rates),
-      contextTiers: contextTiers.map((tier) => ({
-        aboveInputTokens: tier.aboveInputTokens,
-        prices: toPrices(tier.rates),
-      })),
-      source,
-      createdAt,
-    })),
-  };
+  @Policy('rate-card:manage')
+  @Mutation(() => RateCardPayload, {
+    description: 'A card that follows another one with a markup, a discount or in another currency.',
+  })
+  async deriveRateCard(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @Arg('input', () => DeriveRateCardInput) input: DeriveRateCardInput,
+  ): Promise<RateCardPayload> {
+    const result = await services.derivedCards.create(viewerScope(viewer), input);
+    return toPayload(result, (card) => ({ rateCard: toRateCard(card) }));
+  }
+
+  @Policy('rate-card:manage')
+  @Mutation(() => RateCardPayload, {
+    description: 'Another markup or discount, and the exchange rate of the day, from an instant on.',
+  })
+  async changeRateCardDerivation(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @Arg('input', () => ChangeDerivationInput) input: ChangeDerivationInput,
+  ): Promise<RateCardPayload> {
+    const result = await services.derivedCards.changeTerms(viewerScope(viewer), input);
+    return toPayload(result, (card) => ({ rateCard: toRateCard(card) }));
+  }
+
+  @Policy('rate-card:read')
+  @Query(() => [ExchangeRateType], { description: 'By currencies, the latest first.' })
+  exchangeRates(@Ctx() { services }: Context, @CurrentViewer() viewer: Viewer): Promise<ExchangeRate[]> {
+    return services.exchangeRates.list(viewerScope(viewer));
+  }
+
+  @Policy('rate-card:manage')
+  @Mutation(() => ExchangeRatePayload, {
+    description:
+      'Cards are converted by it when their versions are made from then on; those that are made keep theirs.',
+  })
+  async addExchangeRate(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @Arg('input', () => AddExchangeRateInput) input: AddExchangeRateInput,
+  ): Promise<ExchangeRatePayload> {
+    const result = await services.exchangeRates.add(viewerScope(viewer), input);
+    return toPayload(result, (exchangeRate) => ({ exchangeRate }));
+  }
 }

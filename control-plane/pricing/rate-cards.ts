@@ -1,46 +1,37 @@
 import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
-import type { RateCardVersion as SharedVersion } from '@pingtoken/shared/rate-card';
+import type { CardPrices } from '@pingtoken/shared/rate-card';
 import { checkInput, Refusal, refuse, refuseConflict } from '../database/refusal.js';
 import type { RunTransaction, Scope, Transaction } from '../database/transaction.js';
 import { rateCardObject } from '../publishing/config-objects.js';
+import { hasRounding, statedPrices, toCardPrices, type StatedPrices } from './card-prices.js';
+import { followBase } from './derived-cards.js';
 import { RateCard, RateCardVersion } from './entities.js';
-import { contextTiersSchema, pricesSchema, toRates } from './prices.js';
+import { currencySchema, effectiveFromSchema, printable } from './inputs.js';
+import { announceIfLater, findCard, findVersions, insertAscending, lockCard, storeVersion } from './rate-card-rows.js';
+import type { RateCardWithVersions, VersionHead } from './rate-card-rows.js';
 
-const TEN_YEARS_MS = 10 * 366 * 24 * 3600 * 1000;
-
-const text = (max: number) =>
-  z
-    .string()
-    .trim()
-    .min(1)
-    .max(max)
-    .regex(/^\P{Cc}*$/u, 'must not hold control characters');
-const identity = { name: text(200), purpose: z.enum(['price', 'cost']) };
+const identity = { name: printable(200), purpose: z.enum(['price', 'cost']) };
 const versionHead = {
-  currency: z.string().regex(/^[A-Z]{3}$/, 'three capital letters (ISO 4217)'),
-  /** Null for now. */
-  effectiveFrom: z
-    .date()
-    .refine((date) => date.getTime() <= Date.now() + TEN_YEARS_MS, 'must lie within ten years')
-    .nullish(),
+  currency: currencySchema,
+  effectiveFrom: effectiveFromSchema,
   /** Where the prices come from: a vendor's page, a catalogue and its version, a person's decision. */
-  source: text(500),
+  source: printable(500),
 };
-const versionInput = z.object({ ...versionHead, prices: pricesSchema, contextTiers: contextTiersSchema.default([]) });
-const createInput = z.object({ ...identity, ...versionInput.shape });
-const addVersionInput = z.object({ rateCardId: z.uuid(), ...versionInput.shape });
+const versionInput = { ...versionHead, ...statedPrices };
+const createInput = z
+  .object({ ...identity, ...versionInput })
+  .refine(({ purpose, freeTokensPerMonth }) => purpose === 'price' || freeTokensPerMonth === 0, {
+    message: 'is for prices only',
+    path: ['freeTokensPerMonth'],
+  });
+const addVersionInput = z.object({ rateCardId: z.uuid(), ...versionInput });
 const importHead = z.object({ ...identity, ...versionHead });
 
-export interface RateCardWithVersions {
-  readonly card: RateCard;
-  /** By ascending `effectiveFrom`. */
-  readonly versions: readonly RateCardVersion[];
-}
-
 /** Rates that are units already, such as the catalogue's. */
-export type ImportedRateCard = z.input<typeof importHead> & UnitRates;
-type UnitRates = Pick<SharedVersion, 'rates' | 'contextTiers'>;
+export type ImportedRateCard = z.input<typeof importHead> &
+  Pick<CardPrices, 'rates' | 'contextTiers'> &
+  Partial<Pick<CardPrices, 'serviceTiers' | 'windows'>>;
 
 export interface RateCards {
   /** A new card with its first version. That one may take effect in the past, since no call went by it. */
@@ -62,19 +53,32 @@ export function createRateCards({ run }: { run: RunTransaction }): RateCards {
     async create(scope, input) {
       const checked = checkInput(createInput, input);
       if (checked instanceof Refusal) return checked;
-      return run(scope, (transaction) => createCard(transaction, checked, toUnitRates(checked)));
+      const prices = toCardPrices(checked);
+      if (prices instanceof Refusal) return prices;
+      return run(scope, (transaction) => createCard(transaction, checked, toHead(checked, new Date()), prices));
     },
 
     async addVersion(scope, input) {
       const checked = checkInput(addVersionInput, input);
       if (checked instanceof Refusal) return checked;
-      return run(scope, (transaction) => supersede(transaction, checked));
+      const prices = toCardPrices(checked);
+      if (prices instanceof Refusal) return prices;
+      return run(scope, (transaction) => supersede(transaction, checked, prices));
     },
 
-    async importCard(scope, { rates, contextTiers, ...head }) {
+    async importCard(scope, { rates, contextTiers, serviceTiers = {}, windows = [], ...head }) {
       const checked = checkInput(importHead, head);
       if (checked instanceof Refusal) return checked;
-      return run(scope, (transaction) => createCard(transaction, checked, { rates, contextTiers }));
+      const { currency, effectiveFrom, source } = checked;
+      const version = { currency, effectiveFrom: effectiveFrom ?? new Date(), source };
+      return run(scope, (transaction) =>
+        createCard(
+          transaction,
+          checked,
+          { ...version, freeTokensPerMonth: 0, derivation: null },
+          { rates, contextTiers, serviceTiers, windows },
+        ),
+      );
     },
 
     list: (scope) =>
@@ -93,28 +97,28 @@ export function createRateCards({ run }: { run: RunTransaction }): RateCards {
   };
 }
 
-type Head = z.output<typeof importHead>;
-
-function toUnitRates({
-  prices,
-  contextTiers,
-}: Pick<z.output<typeof versionInput>, 'prices' | 'contextTiers'>): UnitRates {
-  return {
-    rates: toRates(prices),
-    contextTiers: contextTiers.map((tier) => ({
-      aboveInputTokens: tier.aboveInputTokens,
-      rates: toRates(tier.prices),
-    })),
-  };
+function toHead(
+  stated: StatedPrices & Pick<z.output<typeof importHead>, 'currency' | 'effectiveFrom' | 'source'>,
+  now: Date,
+): VersionHead {
+  const { currency, effectiveFrom, source, freeTokensPerMonth } = stated;
+  const { prices, contextTiers, serviceTiers, windows } = stated;
+  const kept = { prices, contextTiers, serviceTiers, windows, freeTokensPerMonth };
+  const derivation = hasRounding(stated) ? ({ kind: 'rounded', stated: kept } as const) : null;
+  return { currency, effectiveFrom: effectiveFrom ?? now, source, freeTokensPerMonth, derivation };
 }
 
-function createCard(transaction: Transaction, head: Head, rates: UnitRates): Promise<RateCardWithVersions | Refusal> {
-  const { name, purpose } = head;
+function createCard(
+  transaction: Transaction,
+  { name, purpose }: Pick<z.output<typeof importHead>, 'name' | 'purpose'>,
+  head: VersionHead,
+  prices: CardPrices,
+): Promise<RateCardWithVersions | Refusal> {
   return refuseConflict(['name'], async () => {
     const createdAt = new Date();
     const card = transaction.em.create(RateCard, { id: uuidv7(), name, purpose, baseCardId: null, createdAt });
     await transaction.em.flush();
-    const version = storeVersion(transaction, card.id, head, rates);
+    const version = storeVersion(transaction, card.id, head, prices);
     await transaction.audit({ action: 'rate-card-created', subjectKind: 'rate-card', subjectId: card.id });
     await transaction.publish([rateCardObject(card, [version])]);
     return { card, versions: [version] };
@@ -124,17 +128,42 @@ function createCard(transaction: Transaction, head: Head, rates: UnitRates): Pro
 async function supersede(
   transaction: Transaction,
   input: z.output<typeof addVersionInput>,
+  prices: CardPrices,
 ): Promise<RateCardWithVersions | Refusal> {
   const card = await findCard(transaction, input.rateCardId);
   if (card instanceof Refusal) return card;
-  // Of two additions at once the second must publish the first one's version too. No row lock: no login may update a card.
-  await transaction.em.execute('select pg_advisory_xact_lock(hashtextextended(?, 0))', [`rate-card ${card.id}`]);
+  // Of two additions at once the second must publish the first one's version too.
+  await lockCard(transaction, card.id);
   const earlier = await findVersions(transaction, card.id);
-  if (earlier.some(({ currency }) => currency !== input.currency)) {
+  const now = new Date();
+  const head = toHead(input, now);
+  const fault = findFault(card, head, { earlier, now });
+  if (fault !== undefined) return fault;
+  const version = storeVersion(transaction, card.id, head, prices);
+  announceIfLater(transaction, card, version);
+  const superseded = { card, versions: insertAscending(earlier, version) };
+  const followed = await followBase(transaction, card, version);
+  if (followed instanceof Refusal) return followed;
+  const details = { rateCardVersionId: version.id, effectiveFrom: head.effectiveFrom.toISOString() };
+  await transaction.audit({ action: 'rate-card-superseded', subjectKind: 'rate-card', subjectId: card.id, details });
+  await transaction.publish([superseded, ...followed].map((each) => rateCardObject(each.card, each.versions)));
+  return superseded;
+}
+
+function findFault(
+  { purpose, baseCardId }: RateCard,
+  { currency, effectiveFrom, freeTokensPerMonth }: VersionHead,
+  { earlier, now }: { readonly earlier: readonly RateCardVersion[]; readonly now: Date },
+): Refusal | undefined {
+  if (baseCardId !== null) {
+    return refuse('invalid_request', ['rateCardId'], 'It is derived: change its terms, or the card that it follows.');
+  }
+  if (earlier.some((version) => version.currency !== currency)) {
     return refuse('invalid_request', ['currency'], 'The currency of a card does not change.');
   }
-  const now = new Date();
-  const effectiveFrom = input.effectiveFrom ?? now;
+  if (purpose === 'cost' && freeTokensPerMonth > 0) {
+    return refuse('invalid_request', ['freeTokensPerMonth'], 'is for prices only');
+  }
   if (effectiveFrom < now) {
     return refuse(
       'invalid_request',
@@ -145,42 +174,5 @@ async function supersede(
   if (earlier.some((version) => version.effectiveFrom.getTime() === effectiveFrom.getTime())) {
     return refuse('conflict', ['effectiveFrom']);
   }
-  const version = storeVersion(transaction, card.id, { ...input, effectiveFrom }, toUnitRates(input));
-  const versions = [...earlier, version].sort((a, b) => a.effectiveFrom.getTime() - b.effectiveFrom.getTime());
-  const details = { rateCardVersionId: version.id, effectiveFrom: effectiveFrom.toISOString() };
-  await transaction.audit({ action: 'rate-card-superseded', subjectKind: 'rate-card', subjectId: card.id, details });
-  await transaction.publish([rateCardObject(card, versions)]);
-  return { card, versions };
-}
-
-function storeVersion(
-  { em }: Transaction,
-  rateCardId: string,
-  { currency, effectiveFrom, source }: Pick<Head, 'currency' | 'effectiveFrom' | 'source'>,
-  { rates, contextTiers }: UnitRates,
-): RateCardVersion {
-  const createdAt = new Date();
-  return em.create(RateCardVersion, {
-    id: uuidv7(),
-    rateCardId,
-    effectiveFrom: effectiveFrom ?? createdAt,
-    currency,
-    rates,
-    contextTiers,
-    serviceTiers: {},
-    windows: [],
-    freeTokensPerMonth: 0,
-    derivation: null,
-    source,
-    createdAt,
-  });
-}
-
-async function findCard({ em }: Transaction, rateCardId: string): Promise<RateCard | Refusal> {
-  const card = z.uuid().safeParse(rateCardId).success ? await em.findOne(RateCard, { id: rateCardId }) : null;
-  return card ?? refuse('not_found', ['rateCardId']);
-}
-
-function findVersions({ em }: Transaction, rateCardId: string): Promise<RateCardVersion[]> {
-  return em.find(RateCardVersion, { rateCardId }, { orderBy: { effectiveFrom: 'asc' } });
+  return undefined;
 }

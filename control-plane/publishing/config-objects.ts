@@ -2,6 +2,7 @@ import type { ConfigObjectDraft } from '@pingtoken/shared/config-snapshot';
 import type { Member, Person } from '../identity/entities.js';
 import type { ApiKey } from '../keys/entities.js';
 import type { RateCard, RateCardVersion } from '../pricing/entities.js';
+import { toSharedVersion } from '../pricing/shared-version.js';
 import type { Credential, Provider } from '../providers/entities.js';
 import type { Model, PassthroughRoute, Route, Target } from '../routes/entities.js';
 import type { Tenant } from '../tenants/entities.js';
@@ -73,15 +74,6 @@ export function rateCardObject(card: RateCard, versions: readonly RateCardVersio
   return {
     kind: 'rate-card',
     id: card.id,
-    versions: ascending.map((version) => ({
-      id: version.id,
-      effectiveFrom: version.effectiveFrom.getTime(),
-      currency: version.currency,
-      rates: version.rates,
-      contextTiers: version.contextTiers,
-      serviceTiers: version.serviceTiers,
-      windows: version.windows,
-      freeTokensPerMonth: version.freeTokensPerMonth,
-    })),
+    versions: ascending.map(toSharedVersion),
   };
 }
