@@ -125,9 +125,10 @@ export async function followBase(
   for (const card of await transaction.em.find(RateCard, { baseCardId: base.id }, { orderBy: { id: 'asc' } })) {
     const earlier = await findVersions(transaction, card.id);
     const overtaken = earlier.find((version) => version.effectiveFrom >= effectiveFrom);
-    const inForce = versionAt(earlier, effectiveFrom) ?? overtaken;
+    const before = versionAt(earlier, effectiveFrom);
+    const inForce = before ?? overtaken;
     if (inForce === undefined) continue;
-    if (overtaken !== undefined && termsOf(overtaken).baseVersionId === termsOf(inForce).baseVersionId) {
+    if (before && overtaken && termsOf(overtaken).baseVersionId === termsOf(before).baseVersionId) {
       return refuse('conflict', ['effectiveFrom'], `The derived card ${card.name} has prices announced for later.`);
     }
     const { basisPoints } = termsOf(inForce);

@@ -37,7 +37,9 @@ const priceSchema = z
     round: z.boolean().nullish(),
   })
   .superRefine((price, context) => {
-    const { amount, round } = price;
+    const { amount, per, round } = price;
+    // Refused already; nothing can be divided by it.
+    if (per != null && !(Number.isSafeInteger(per) && per > 0)) return;
     const refuse = (message: string): void => {
       context.addIssue({ code: 'custom', path: ['amount'], message });
     };

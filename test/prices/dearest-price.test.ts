@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { cards, contexts, count, makeVersion, plainCards } from '../test/kit/rate-card-values.js';
-import { dearestPriceOf } from './dearest-price.js';
-import { priceOf, UnpricedDimensionError, type PriceContext } from './price-of.js';
-import { ANSWER_DIMENSIONS, PROMPT_DIMENSIONS, type Usage } from './rate-card.js';
+import { cards, contexts, count, plainCards } from '../kit/rate-card-values.js';
+import { dearestPriceOf } from '@pingtoken/shared/dearest-price';
+import { priceOf, type PriceContext } from '@pingtoken/shared/price-of';
+import { ANSWER_DIMENSIONS, PROMPT_DIMENSIONS, type Usage } from '@pingtoken/shared/rate-card';
 
 const NOON: PriceContext = { at: Date.parse('2026-11-25T12:00:00Z') };
 
@@ -65,25 +65,5 @@ describe('the dearest price', () => {
         expect(dearestPriceOf({ inputTokens, outputTokens }, card)).toBe(dearest);
       }),
     );
-  });
-
-  test('takes a cheaper long-context tier for no reason to reserve less', () => {
-    const card = makeVersion({
-      rates: { input: '10' },
-      contextTiers: [{ aboveInputTokens: 100, rates: { input: '1' } }],
-    });
-    expect(dearestPriceOf({ inputTokens: 500, outputTokens: 0 }, card)).toBe(1000n);
-    expect(dearestPriceOf({ inputTokens: 5000, outputTokens: 0 }, card)).toBe(5000n);
-  });
-
-  test('is refused where the call could use what nothing prices', () => {
-    const card = makeVersion({ rates: { input: '1' } });
-    expect(() => dearestPriceOf({ inputTokens: 1, outputTokens: 1 }, card)).toThrow(
-      new UnpricedDimensionError('output'),
-    );
-    expect(() => dearestPriceOf({ inputTokens: 1, outputTokens: 0, webSearches: 1 }, card)).toThrow(
-      UnpricedDimensionError,
-    );
-    expect(dearestPriceOf({ inputTokens: 2, outputTokens: 0 }, card)).toBe(2n);
   });
 });
