@@ -94,12 +94,14 @@ function hasTwoHosts(rawHeaders: readonly string[]): boolean {
 
 /** The dialect that a path belongs to; errors of paths that nobody has are told in OpenAI's. */
 export function dialectOf(url: string): Dialect {
-  if (url.startsWith(GEMINI_PREFIX)) return 'gemini';
+  if (url.startsWith(GEMINI_PREFIX) || GEMINI_ACTION.test(url)) return 'gemini';
   return url.startsWith('/v1/messages') || url.startsWith('/api/v1/messages') ? 'anthropic' : 'openai';
 }
 
 const GEMINI_PREFIX = '/v1beta/';
-const CONTENT_PREFIX = '/v1beta/models/';
+/** Google's client asks for content under `/v1` too, where the models are OpenAI's. */
+const GEMINI_ACTION = /^(?:\/api)?\/v1\/models\/[^?]*:(?:generateContent|streamGenerateContent)(?:\?|$)/;
+const CONTENT_PREFIXES = ['/v1beta/models/', '/v1/models/'];
 const CHAT_COMPLETIONS: Endpoint = { name: 'chat-completions' };
 const EMBEDDINGS: Endpoint = { name: 'embeddings' };
 const LIST_MODELS: Endpoint = { name: 'list-models' };
@@ -124,7 +126,7 @@ function findEndpoint(method: string, url: string): Endpoint | HeadRefusal {
     case '/metrics':
       return allow(method, 'GET', { name: path.slice(1) as ProbeName });
     default:
-      if (path.startsWith(CONTENT_PREFIX)) return contentEndpoint(method, path, url.slice(spelt.length));
+      if (dialectOf(path) === 'gemini') return contentEndpoint(method, path, url.slice(spelt.length));
       return path.startsWith(MODEL_PREFIX) ? modelEndpoint(method, path) : refuse('unknown_path');
   }
 }
@@ -150,13 +152,16 @@ function contentEndpoint(method: string, path: string, query: string): Endpoint 
   const actionAt = path.lastIndexOf(':');
   const action = path.slice(actionAt + 1);
   const streamed = action === 'streamGenerateContent';
-  if (actionAt === -1 || (!streamed && action !== 'generateContent')) return refuse('unknown_path');
+  const prefix = CONTENT_PREFIXES.find((each) => path.startsWith(each));
+  if (prefix === undefined || actionAt === -1 || (!streamed && action !== 'generateContent')) {
+    return refuse('unknown_path');
+  }
   // Without it Google sends one growing JSON list, which no client of its own asks for.
   if (streamed && new URLSearchParams(query).get('alt') !== 'sse') {
     return refuse('invalid_request', 'alt', 'Streams are sent as server-sent events: add ?alt=sse.');
   }
   try {
-    const model = decodeURIComponent(path.slice(CONTENT_PREFIX.length, actionAt));
+    const model = decodeURIComponent(path.slice(prefix.length, actionAt));
     return allow(method, 'POST', { name: 'generate-content', model, streamed });
   } catch {
     return refuse('unknown_path');

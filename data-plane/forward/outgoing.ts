@@ -94,7 +94,15 @@ const VERSION = /^[\w.,: -]{1,1000}$/;
 function readChat(request: MeteredRequest): ChatRequest | Refusal {
   const { dialect, bytes, model, streamed } = request;
   const read = CHAT_DIALECTS[dialect].readRequest(parseJsonExactly(bytes.toString()), { model, streamed });
-  return 'unreadable' in read ? refuse('unsupported_field', read.unreadable.field, read.unreadable.message) : read;
+  if ('unreadable' in read) return refuse('unsupported_field', read.unreadable.field, read.unreadable.message);
+  return showsThoughts(read);
+}
+
+/** Who asks for thought, and has no word for whether to see it, sees it: some vendors show it only where they are told to. */
+function showsThoughts(request: ChatRequest): ChatRequest {
+  const { reasoning } = request;
+  if (reasoning === undefined || reasoning.isVisible !== undefined || reasoning.effort === 'none') return request;
+  return { ...request, reasoning: { ...reasoning, isVisible: true } };
 }
 
 function translated(request: ChatRequest, from: Dialect, attempt: PlannedAttempt): Outgoing | Refusal {
