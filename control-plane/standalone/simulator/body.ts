@@ -50,3 +50,9 @@ export function readBody(request: IncomingMessage, keepBytes: number): Promise<B
     });
   });
 }
+
+/** A text as if it had been received as a body. */
+export function bodyOf(text: string): Body {
+  const bytes = Buffer.from(text);
+  return { bytes, length: bytes.length, sha256: () => createHash('sha256').update(bytes).digest('hex') };
+}

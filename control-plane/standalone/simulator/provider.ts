@@ -1,13 +1,13 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
-import { KEPT_BODY_BYTES, readBody, type Body } from './body.js';
+import { bodyOf, KEPT_BODY_BYTES, readBody } from './body.js';
+import type { Books } from './books.js';
 import { refuse } from './decide.js';
 import type { Decision } from './decision.js';
 import { deliver, type Progress } from './deliver.js';
 import { findEndpoint, type FoundEndpoint } from './endpoints.js';
 import { bodyTooLarge, missingKey, unknownUrl, type DialectName } from './errors.js';
-import type { FaultBook } from './fault-book.js';
 import type { ProviderCall } from './provider-call.js';
-import type { Receptions } from './received.js';
+import { readRequestId } from './request-id.js';
 import type { CallStart } from './record-ring.js';
 import type { Served } from './served.js';
 import { createStores } from './stores.js';
@@ -15,14 +15,6 @@ import type { TokenCount } from './tokens.js';
 
 /** The longest body that is accepted, bytes. */
 const BODY_BYTES = 64 * 1024 * 1024;
-const REQUEST_ID_CHARACTERS = 128;
-
-/** Everything the simulator remembers. */
-export interface Books {
-  readonly served: Served;
-  readonly receptions: Receptions;
-  readonly faults: FaultBook;
-}
 
 /**
  * Answers calls to the provider's own paths. A call is counted when it has been received whole, before its answer
@@ -48,7 +40,7 @@ export function createProvider({ served, receptions, faults }: Books) {
       const decided = inner.endpoint.decide({
         ...call,
         ...inner,
-        body: wholeBody(nested),
+        body: bodyOf(JSON.stringify(nested)),
         callNumber: (callNumber += 1),
       });
       countAtOnce(served, { requestId: nestedId, path: inner.endpoint.path, model: decided.model }, decided);
@@ -80,21 +72,12 @@ function splitLine(line: string): [string, string] {
   return [line.slice(0, at), line.slice(at + 1)];
 }
 
-function wholeBody(value: object): Body {
-  const bytes = Buffer.from(JSON.stringify(value));
-  return { bytes, length: bytes.length, sha256: () => '' };
-}
-
 /** A call within another has no connection of its own: it is over as soon as it is decided. */
 function countAtOnce(served: Served, start: CallStart, { status, tokens, units, faults }: Decision): void {
   const isError = status >= 400;
   const usage = isError || faults.usage === 'none' ? 'none' : faults.usage === 'zero' ? 'zero' : 'reported';
   const outcome = isError ? 'error' : 'completed';
   served.end(served.begin(start), start, { status, outcome, tokens, units, chunksSent: 0, usage });
-}
-
-function readRequestId({ 'x-request-id': header }: IncomingHttpHeaders): string | undefined {
-  return (typeof header === 'string' ? header.slice(0, REQUEST_ID_CHARACTERS) : '') || undefined;
 }
 
 /** The paths that the vendors share are Anthropic's where its version is named, and Google's where its key is sent. */

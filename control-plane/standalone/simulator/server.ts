@@ -2,9 +2,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { KEPT_BODY_BYTES, readBody } from './body.js';
+import type { Books } from './books.js';
 import { parseRules } from './directives.js';
 import { createFaultBook } from './fault-book.js';
-import { createProvider, type Books } from './provider.js';
+import { createProvider } from './provider.js';
+import { createUpgrade } from './realtime/upgrade.js';
 import { createReceptions } from './received.js';
 import { createServed, type Served } from './served.js';
 
@@ -14,6 +16,12 @@ export interface SimulatorBounds {
   readonly keptRecords?: number;
   /** Requests in `/received`, default 1000. */
   readonly keptReceptions?: number;
+}
+
+interface Simulator {
+  readonly server: Server;
+  /** Cuts the connections that are HTTP's no longer. */
+  readonly cutUpgraded: () => void;
 }
 
 const RECORDS_PER_SLICE = 1000;
@@ -26,7 +34,7 @@ const RECORDS_PER_SLICE = 1000;
  * `/served` (GET, DELETE; `/served/:requestId`), `/received` (GET, DELETE; `/received/:requestId`),
  * `/faults` (GET, PUT, DELETE). Everything else is counted as a call to the provider and is 404.
  */
-function createProviderSimulator({ keptRecords, keptReceptions }: SimulatorBounds = {}): Server {
+function createProviderSimulator({ keptRecords, keptReceptions }: SimulatorBounds): Simulator {
   const books: Books = {
     served: createServed(keptRecords === undefined ? {} : { keep: keptRecords }),
     receptions: createReceptions(keptReceptions === undefined ? {} : { keep: keptReceptions }),
@@ -35,7 +43,7 @@ function createProviderSimulator({ keptRecords, keptReceptions }: SimulatorBound
   const provide = createProvider(books);
   const instrument = createInstrument(books);
   // A gateway keeps connections open between calls. Closing one at the moment of its reuse would look like a fault.
-  return createServer({ keepAliveTimeout: 120_000 }, (request, response) => {
+  const server = createServer({ keepAliveTimeout: 120_000 }, (request, response) => {
     const work = instrument(request, response) ?? provide(request, response);
     work.catch((error: unknown) => {
       const message = error instanceof Error ? error.stack : String(error);
@@ -43,6 +51,9 @@ function createProviderSimulator({ keptRecords, keptReceptions }: SimulatorBound
       response.destroy();
     });
   });
+  const upgrade = createUpgrade(books);
+  server.on('upgrade', upgrade.handle);
+  return { server, cutUpgraded: upgrade.cut };
 }
 
 /** A simulator that listens. */
@@ -59,13 +70,14 @@ export function startProviderSimulator(
   { host, port }: { host: string; port: number },
   bounds: SimulatorBounds = {},
 ): Promise<RunningSimulator> {
-  const server = createProviderSimulator(bounds);
+  const { server, cutUpgraded } = createProviderSimulator(bounds);
   const close = (): Promise<void> =>
     new Promise((resolve) => {
       server.close(() => {
         resolve();
       });
       server.closeAllConnections();
+      cutUpgraded();
     });
   return new Promise((resolve, reject) => {
     server.once('error', reject);

@@ -4,7 +4,7 @@ import { NO_TOKENS, type TokenCount } from '../tokens.js';
 import { callInput, partText, type AnswerPart, type ChatAnswer } from './answer.js';
 
 /** Anthropic's usage object: what was read from or written to the cache is not part of `input_tokens`. */
-export function anthropicUsage(tokens: TokenCount, faults: Faults): object | undefined {
+function anthropicUsage(tokens: TokenCount, faults: Faults): object | undefined {
   if (faults.usage === 'none') return undefined;
   const shown = faults.usage === 'zero' ? NO_TOKENS : tokens;
   return {

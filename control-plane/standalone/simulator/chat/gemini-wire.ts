@@ -9,7 +9,7 @@ interface Identity {
 }
 
 /** Gemini's usage object: what was thought is not part of `candidatesTokenCount`, and zeros are left out as it does. */
-export function geminiUsage(tokens: TokenCount, faults: Faults): object | undefined {
+function geminiUsage(tokens: TokenCount, faults: Faults): object | undefined {
   if (faults.usage === 'none') return undefined;
   const shown = faults.usage === 'zero' ? NO_TOKENS : tokens;
   return {

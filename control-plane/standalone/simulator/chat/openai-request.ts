@@ -17,6 +17,11 @@ const message = z.object({
     .nullish(),
 });
 
+const allowedTools = z.object({
+  mode: z.enum(['auto', 'required']),
+  tools: z.array(z.object({ function: z.object({ name: z.string() }).optional() })),
+});
+
 /** The fields of a chat request that the simulator minds; others are accepted and ignored. */
 export const chatRequestSchema = z.object({
   model: z.string().min(1),
@@ -58,6 +63,7 @@ export const chatRequestSchema = z.object({
     .union([
       z.enum(['none', 'auto', 'required']),
       z.object({ type: z.literal('function'), function: z.object({ name: z.string() }) }),
+      z.object({ type: z.literal('allowed_tools'), allowed_tools: allowedTools }),
     ])
     .nullish(),
   parallel_tool_calls: z.boolean().nullish(),
@@ -135,8 +141,10 @@ function readMedia({ image_url: image, input_audio: audio, file }: z.infer<typeo
 }
 
 function readToolChoice(choice: ChatRequest['tool_choice']): ToolChoice {
-  if (typeof choice === 'object' && choice) return { mode: 'required', names: [choice.function.name] };
-  return { mode: choice ?? 'auto' };
+  if (typeof choice !== 'object' || !choice) return { mode: choice ?? 'auto' };
+  if (choice.type === 'function') return { mode: 'required', names: [choice.function.name] };
+  const { mode, tools } = choice.allowed_tools;
+  return { mode, names: tools.flatMap(({ function: allowed }) => (allowed ? [allowed.name] : [])) };
 }
 
 function readSchema(format: ChatRequest['response_format']): unknown {

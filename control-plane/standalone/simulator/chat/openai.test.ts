@@ -55,6 +55,8 @@ describe('OpenAI chat', () => {
     expect(await calls('use both tools', { parallel_tool_calls: false })).toEqual([look]);
     expect(await calls('hello', { tool_choice: 'required' })).toEqual([look]);
     expect(await calls('hello', { tool_choice: { type: 'function', function: { name: 'count' } } })).toEqual([count]);
+    const allowed_tools = { mode: 'required' as const, tools: [{ type: 'function', function: { name: 'count' } }] };
+    expect(await calls('hello', { tool_choice: { type: 'allowed_tools', allowed_tools } })).toEqual([count]);
     expect(await calls('use both tools', { tool_choice: 'none' })).toEqual([]);
     expect(await calls('hello')).toEqual([]);
   });

@@ -10,7 +10,8 @@ const part = z.object({
   file_url: z.string().optional(),
 });
 const content = z.union([z.string(), z.array(part)]);
-const item = z.object({
+/** An item of a conversation, here and in the Realtime API. */
+export const itemSchema = z.object({
   type: z.string().default('message'),
   role: z.enum(['user', 'assistant', 'system', 'developer']).optional(),
   content: content.nullish(),
@@ -24,7 +25,7 @@ const item = z.object({
 /** The fields of a response request that the simulator minds; others are accepted and ignored. */
 export const responsesRequestSchema = z.object({
   model: z.string().min(1),
-  input: z.union([z.string(), z.array(item).min(1)]),
+  input: z.union([z.string(), z.array(itemSchema).min(1)]),
   instructions: z.string().nullish(),
   previous_response_id: z.string().nullish(),
   store: z.boolean().nullish(),
@@ -53,7 +54,7 @@ export const responsesRequestSchema = z.object({
 });
 
 export type ResponsesRequest = z.infer<typeof responsesRequestSchema>;
-type Item = z.infer<typeof item>;
+type Item = z.infer<typeof itemSchema>;
 
 /** The input as items; a text is one user message. */
 export function inputItems({ input }: Pick<ResponsesRequest, 'input'>): readonly Item[] {
@@ -62,7 +63,7 @@ export function inputItems({ input }: Pick<ResponsesRequest, 'input'>): readonly
 
 /** What a response request asks for. `earlier` are the items of the conversation before it. */
 export function responsesTask(request: ResponsesRequest, earlier: readonly unknown[]): ChatTask {
-  const items = [...z.array(item).parse(earlier), ...inputItems(request)];
+  const items = [...z.array(itemSchema).parse(earlier), ...inputItems(request)];
   const tools = (request.tools ?? []).flatMap(({ type, name, parameters }) =>
     type === 'function' && name ? [{ name, parameters }] : [],
   );

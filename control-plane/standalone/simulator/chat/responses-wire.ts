@@ -7,7 +7,7 @@ import { partText, type AnswerPart, type ChatAnswer } from './answer.js';
 export type ResponseFrame = Readonly<Record<string, unknown>> & { readonly id: string };
 
 /** OpenAI's usage object of the Responses API; undefined where the faults forbid to report it. */
-export function responsesUsage(tokens: TokenCount, faults: Faults): object | undefined {
+function responsesUsage(tokens: TokenCount, faults: Faults): object | undefined {
   if (faults.usage === 'none') return undefined;
   const shown = faults.usage === 'zero' ? NO_TOKENS : tokens;
   return {
@@ -21,8 +21,12 @@ export function responsesUsage(tokens: TokenCount, faults: Faults): object | und
 
 /** The answer as one `response` object. */
 export function responseObject(frame: ResponseFrame, answer: ChatAnswer, faults: Faults): object {
-  const output = answer.parts.map((part, index) => outputItem({ frame, answer, part, index }));
-  return { ...frame, ...ending(answer), output, usage: responsesUsage(answer.tokens, faults) };
+  return {
+    ...frame,
+    ...ending(answer),
+    output: outputItems(frame, answer),
+    usage: responsesUsage(answer.tokens, faults),
+  };
 }
 
 interface Place {
@@ -45,14 +49,24 @@ export function* responseEvents(frame: ResponseFrame, answer: ChatAnswer, faults
   const open = { ...frame, status: 'in_progress', incomplete_details: null, output: [], usage: null };
   yield event('response.created', { response: open });
   yield event('response.in_progress', { response: open }, answer.hiddenReasoningTokens);
-  for (const [index, part] of answer.parts.entries()) {
-    const place = { frame, answer, part, index };
-    yield event('response.output_item.added', { output_index: index, item: emptyItem(place) });
-    for (const { type, fields, tokens } of partEvents(place)) yield event(type, fields, tokens);
-    yield event('response.output_item.done', { output_index: index, item: outputItem(place) });
-  }
+  for (const { type, fields, tokens } of outputEvents(frame, answer)) yield event(type, fields, tokens);
   const type = answer.finish === 'length' || answer.finish === 'refusal' ? 'response.incomplete' : 'response.completed';
   yield event(type, { response: responseObject(frame, answer, faults) }, 0, faults.usage !== 'none');
+}
+
+/** The events of the items of an answer, which the Responses API and the Realtime API share. */
+export function* outputEvents(frame: ResponseFrame, answer: ChatAnswer): Generator<PartEvent> {
+  for (const [index, part] of answer.parts.entries()) {
+    const place = { frame, answer, part, index };
+    yield { type: 'response.output_item.added', fields: { output_index: index, item: emptyItem(place) } };
+    yield* partEvents(place);
+    yield { type: 'response.output_item.done', fields: { output_index: index, item: outputItem(place) } };
+  }
+}
+
+/** The items of an answer. */
+export function outputItems(frame: ResponseFrame, answer: ChatAnswer): object[] {
+  return answer.parts.map((part, index) => outputItem({ frame, answer, part, index }));
 }
 
 interface PartEvent {
