@@ -79,7 +79,7 @@ function openAiBody(question: Question): OpenAI.ChatCompletionCreateParamsNonStr
     ],
     ...(temperature !== undefined && { temperature }),
     ...(stop !== undefined && { stop: [stop] }),
-    ...(maxTokens !== undefined && { max_tokens: maxTokens }),
+    ...(maxTokens !== undefined && { max_completion_tokens: maxTokens }),
     ...(tools === true && { tools: TOOLS.map(name) }),
     ...(schema && { response_format: { type: 'json_schema', json_schema: { name: 'response', schema } } }),
     ...(reasons === true && { reasoning_effort: 'low' }),
