@@ -44,9 +44,11 @@ export type ConfigDraft =
 
 /**
  * One unit of work. What it changes, its audit entry, its outbox rows and its config objects commit together or not at all.
- * `publish` comes last: it locks the config head, which every other publishing transaction waits for.
+ * Config objects are collected and written last: that locks the config head, which every other publishing transaction waits for.
  */
 export class Transaction {
+  readonly #drafts = new Map<string, ConfigDraft>();
+
   constructor(
     readonly em: EntityManager,
     readonly scope: Scope,
@@ -77,8 +79,19 @@ export class Transaction {
     });
   }
 
+  /** Of an object that is published twice in one transaction, data planes see the last state only. */
   async publish(drafts: readonly ConfigDraft[]): Promise<void> {
     await this.em.flush();
+    for (const draft of drafts) {
+      const key = `${draft.kind} ${draft.id}`;
+      this.#drafts.delete(key);
+      this.#drafts.set(key, draft);
+    }
+  }
+
+  /** The runner's last act before the commit. */
+  async writeConfig(): Promise<void> {
+    const drafts = [...this.#drafts.values()];
     if (drafts.length > 0) await this.em.execute('select publish_config(?::jsonb)', [JSON.stringify(drafts)]);
   }
 }
@@ -95,9 +108,13 @@ export function createTransactionRunner(orm: Orm): RunTransaction {
     });
     await em.begin();
     try {
-      const result = await work(new Transaction(em, scope));
+      const transaction = new Transaction(em, scope);
+      const result = await work(transaction);
       if (result instanceof Refusal) await em.rollback();
-      else await em.commit();
+      else {
+        await transaction.writeConfig();
+        await em.commit();
+      }
       return result;
     } catch (error) {
       await em.rollback();
