@@ -76,7 +76,7 @@ export class ProviderType implements Partial<Provider> {
 }
 
 @ObjectType('Credential', { description: "A provider's secret; the secret itself cannot be read back." })
-class CredentialType implements Partial<Credential> {
+export class CredentialType implements Partial<Credential> {
   @Field(() => ID)
   id!: string;
 

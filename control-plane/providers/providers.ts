@@ -57,6 +57,8 @@ const credentialInput = z.object({
   secret: z.string().regex(/^[\x21-\x7e]{1,2000}$/, 'printable characters without spaces'),
 });
 
+export type ProviderInput = z.input<typeof providerInput>;
+
 export interface Providers {
   create(scope: Scope, input: z.input<typeof providerInput>): Promise<Provider | Refusal>;
   /** Changes what is given and leaves the rest; calls in flight end as they began. */
@@ -85,9 +87,7 @@ export function createProviders({
   privateUpstreams: readonly AddressRange[];
 }): Providers {
   return {
-    create: async (scope, input) =>
-      checkBaseUrl(input.baseUrl, privateUpstreams) ??
-      (await run(scope, (transaction) => createProvider(transaction, input))),
+    create: (scope, input) => run(scope, (transaction) => createProvider(transaction, input, privateUpstreams)),
     update: async (scope, input) =>
       checkBaseUrl(input.baseUrl, privateUpstreams) ??
       (await run(scope, (transaction) => updateProvider(transaction, input))),
@@ -109,12 +109,16 @@ function checkBaseUrl(baseUrl: string | undefined, privateUpstreams: readonly Ad
   return fault === undefined ? undefined : refuse('invalid_request', ['baseUrl'], fault);
 }
 
-async function createProvider(
+/** For other modules' transactions. */
+export async function createProvider(
   transaction: Transaction,
-  input: z.input<typeof providerInput>,
+  input: ProviderInput,
+  privateUpstreams: readonly AddressRange[],
 ): Promise<Provider | Refusal> {
   const checked = checkInput(providerInput, input);
   if (checked instanceof Refusal) return checked;
+  const fault = checkBaseUrl(checked.baseUrl, privateUpstreams);
+  if (fault !== undefined) return fault;
   return refuseConflict(['slug'], async () => {
     const { em } = transaction;
     const auth = checked.auth ?? AUTH_OF_DIALECT[checked.dialect];
@@ -143,7 +147,8 @@ async function updateProvider(
   return provider;
 }
 
-async function createCredential(
+/** For other modules' transactions. */
+export async function createCredential(
   transaction: Transaction,
   input: z.input<typeof credentialInput>,
   contentKeySecret: string,

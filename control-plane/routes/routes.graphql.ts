@@ -39,7 +39,7 @@ const HttpMethod = { GET: 'GET', POST: 'POST', PUT: 'PUT', PATCH: 'PATCH', DELET
 registerEnumType(HttpMethod, { name: 'HttpMethod' });
 
 @ObjectType('Model', { description: 'What callers name. Without a price it is refused, never free.' })
-class ModelType implements Partial<Model> {
+export class ModelType implements Partial<Model> {
   @Field(() => ID)
   id!: string;
 
@@ -122,6 +122,30 @@ class CreateModelInput {
   priceCardId?: string | null;
 }
 
+@InputType({ description: 'What is left out stays as it is.' })
+class UpdateModelInput {
+  @Field(() => ID)
+  id!: string;
+
+  @Field(() => String, { nullable: true })
+  name?: string;
+
+  @Field(() => [operationEnum], { nullable: true })
+  operations?: Operation[];
+
+  @Field(() => [capabilityEnum], { nullable: true })
+  capabilities?: Capability[];
+
+  @Field(() => Int, { nullable: true })
+  contextWindow?: number | null;
+
+  @Field(() => Int, { nullable: true })
+  maxOutputTokens?: number | null;
+
+  @Field(() => ModelStatus, { nullable: true })
+  status?: Model['status'];
+}
+
 @InputType()
 class SetModelPriceInput {
   @Field(() => ID)
@@ -171,6 +195,21 @@ class CreateRouteInput {
 }
 
 @InputType()
+class UpdateRouteInput {
+  @Field(() => ID)
+  id!: string;
+
+  @Field(() => Boolean)
+  dropsUnsupported!: boolean;
+}
+
+@InputType()
+class UseCredentialInput {
+  @Field(() => ID)
+  credentialId!: string;
+}
+
+@InputType()
 class CreatePassthroughRouteInput {
   @Field(() => ID)
   providerId!: string;
@@ -195,9 +234,15 @@ class ModelPayload extends Payload {
 }
 
 @ObjectType()
-class CreateRoutePayload extends Payload {
+class RoutePayload extends Payload {
   @Field(() => RouteType, { nullable: true })
   route?: RouteType;
+}
+
+@ObjectType()
+class UseCredentialPayload extends Payload {
+  @Field(() => Int, { nullable: true })
+  movedTargets?: number;
 }
 
 @ObjectType()
@@ -226,6 +271,16 @@ export class RoutesResolver {
 
   @Policy('model:manage')
   @Mutation(() => ModelPayload)
+  async updateModel(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @Arg('input', () => UpdateModelInput) input: UpdateModelInput,
+  ): Promise<ModelPayload> {
+    return toPayload(await services.routes.updateModel(viewerScope(viewer), input), (model) => ({ model }));
+  }
+
+  @Policy('model:manage')
+  @Mutation(() => ModelPayload)
   async setModelPrice(
     @Ctx() { services }: Context,
     @CurrentViewer() viewer: Viewer,
@@ -236,13 +291,36 @@ export class RoutesResolver {
   }
 
   @Policy('model:manage')
-  @Mutation(() => CreateRoutePayload)
+  @Mutation(() => RoutePayload)
   async createRoute(
     @Ctx() { services }: Context,
     @CurrentViewer() viewer: Viewer,
     @Arg('input', () => CreateRouteInput) input: CreateRouteInput,
-  ): Promise<CreateRoutePayload> {
+  ): Promise<RoutePayload> {
     return toPayload(await services.routes.createRoute(viewerScope(viewer), input), (route) => ({ route }));
+  }
+
+  @Policy('model:manage')
+  @Mutation(() => RoutePayload)
+  async updateRoute(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @Arg('input', () => UpdateRouteInput) input: UpdateRouteInput,
+  ): Promise<RoutePayload> {
+    return toPayload(await services.routes.updateRoute(viewerScope(viewer), input), (route) => ({ route }));
+  }
+
+  @Policy('model:manage')
+  @Mutation(() => UseCredentialPayload, {
+    description: "Moves all routes of the credential's provider and owner over to it; pass-through routes keep theirs.",
+  })
+  async useCredential(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @Arg('input', () => UseCredentialInput) { credentialId }: UseCredentialInput,
+  ): Promise<UseCredentialPayload> {
+    const result = await services.routes.useCredential(viewerScope(viewer), credentialId);
+    return toPayload(result, (movedTargets) => ({ movedTargets }));
   }
 
   @Policy('model:manage')

@@ -12,10 +12,20 @@ import { Model, PassthroughRoute, Route, Target } from './entities.js';
 
 const tokens = z.int().positive().max(1_000_000_000).nullable();
 
-const modelInput = z.object({
+const modelFields = {
   name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/, 'letters, digits and . _ : / -'),
-  operations: z.array(z.enum(OPERATIONS)).min(1),
-  capabilities: z.array(z.enum(CAPABILITIES)).default([]),
+  operations: z
+    .array(z.enum(OPERATIONS))
+    .min(1)
+    .transform((operations) => [...new Set(operations)]),
+  capabilities: z.array(z.enum(CAPABILITIES)).transform((capabilities) => [...new Set(capabilities)]),
+  contextWindow: tokens,
+  maxOutputTokens: tokens,
+};
+
+const modelInput = z.object({
+  ...modelFields,
+  capabilities: modelFields.capabilities.default([]),
   contextWindow: tokens.default(null),
   maxOutputTokens: tokens.default(null),
   /** Without one the model is listed and refused: nothing is free by accident. */
@@ -23,6 +33,12 @@ const modelInput = z.object({
     .uuid()
     .nullish()
     .transform((id) => id ?? null),
+});
+
+const updateModelInput = z.object({
+  id: z.uuid(),
+  ...z.object(modelFields).partial().shape,
+  status: z.enum(['active', 'disabled']).optional(),
 });
 
 const targetInput = z.object({
@@ -45,6 +61,8 @@ const routeInput = z.object({
   targets: z.array(targetInput).min(1).max(50),
 });
 
+const updateRouteInput = z.object({ id: z.uuid(), dropsUnsupported: z.boolean() });
+
 const passthroughInput = z.object({
   providerId: z.uuid(),
   credentialId: z.uuid(),
@@ -58,28 +76,43 @@ const passthroughInput = z.object({
 
 export interface Routes {
   createModel(scope: Scope, input: z.input<typeof modelInput>): Promise<Model | Refusal>;
+  /** Changes what is given and leaves the rest; calls in flight end as they began. */
+  updateModel(scope: Scope, input: z.input<typeof updateModelInput>): Promise<Model | Refusal>;
   setPriceCard(scope: Scope, modelId: string, priceCardId: string): Promise<Model | Refusal>;
   listModels(scope: Scope): Promise<Model[]>;
   /** Models that have a route for everyone. */
   listRoutedModelIds(scope: Scope): Promise<string[]>;
   createRoute(scope: Scope, input: z.input<typeof routeInput>): Promise<Route | Refusal>;
+  updateRoute(scope: Scope, input: z.input<typeof updateRouteInput>): Promise<Route | Refusal>;
+  /**
+   * Moves all routes of a credential's provider and owner over to it, such as from one that is to be given up.
+   * @returns how many targets were moved
+   */
+  useCredential(scope: Scope, credentialId: string): Promise<number | Refusal>;
   createPassthroughRoute(scope: Scope, input: z.input<typeof passthroughInput>): Promise<PassthroughRoute | Refusal>;
 }
 
 export function createRoutes({ run }: { run: RunTransaction }): Routes {
   return {
     createModel: (scope, input) => run(scope, (transaction) => createModel(transaction, input)),
+    updateModel: (scope, input) => run(scope, (transaction) => updateModel(transaction, input)),
     setPriceCard: (scope, modelId, priceCardId) =>
       run(scope, (transaction) => setPriceCard(transaction, modelId, priceCardId)),
     listModels: (scope) => run(scope, ({ em }) => em.find(Model, {}, { orderBy: { name: 'asc' } })),
     listRoutedModelIds: (scope) =>
       run(scope, async ({ em }) => (await em.find(Route, { tenantId: null })).map(({ modelId }) => modelId)),
     createRoute: (scope, input) => run(scope, (transaction) => createRoute(transaction, input)),
+    updateRoute: (scope, input) => run(scope, (transaction) => updateRoute(transaction, input)),
+    useCredential: (scope, credentialId) => run(scope, (transaction) => useCredential(transaction, credentialId)),
     createPassthroughRoute: (scope, input) => run(scope, (transaction) => createPassthroughRoute(transaction, input)),
   };
 }
 
-async function createModel(transaction: Transaction, input: z.input<typeof modelInput>): Promise<Model | Refusal> {
+/** For other modules' transactions. */
+export async function createModel(
+  transaction: Transaction,
+  input: z.input<typeof modelInput>,
+): Promise<Model | Refusal> {
   const checked = checkInput(modelInput, input);
   if (checked instanceof Refusal) return checked;
   const missing = await findMissingCard(transaction, checked.priceCardId, 'price', ['priceCardId']);
@@ -88,13 +121,30 @@ async function createModel(transaction: Transaction, input: z.input<typeof model
     const model = transaction.em.create(Model, {
       id: uuidv7(),
       ...checked,
-      operations: [...new Set(checked.operations)],
-      capabilities: [...new Set(checked.capabilities)],
       status: 'active',
       createdAt: new Date(),
     });
     await transaction.em.flush();
     await transaction.audit({ action: 'model-created', subjectKind: 'model', subjectId: model.id });
+    await transaction.publish([modelObject(model)]);
+    return model;
+  });
+}
+
+async function updateModel(
+  transaction: Transaction,
+  input: z.input<typeof updateModelInput>,
+): Promise<Model | Refusal> {
+  const checked = checkInput(updateModelInput, input);
+  if (checked instanceof Refusal) return checked;
+  const { id, ...given } = checked;
+  const changes = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const model = await transaction.em.findOne(Model, { id });
+  if (model === null) return refuse('not_found', ['id']);
+  return refuseConflict(['name'], async () => {
+    transaction.em.assign(model, changes);
+    await transaction.em.flush();
+    await transaction.audit({ action: 'model-updated', subjectKind: 'model', subjectId: id, details: changes });
     await transaction.publish([modelObject(model)]);
     return model;
   });
@@ -117,7 +167,11 @@ async function setPriceCard(transaction: Transaction, modelId: string, priceCard
   return model;
 }
 
-async function createRoute(transaction: Transaction, input: z.input<typeof routeInput>): Promise<Route | Refusal> {
+/** For other modules' transactions. */
+export async function createRoute(
+  transaction: Transaction,
+  input: z.input<typeof routeInput>,
+): Promise<Route | Refusal> {
   const checked = checkInput(routeInput, input);
   if (checked instanceof Refusal) return checked;
   const { modelId, tenantId, dropsUnsupported, targets } = checked;
@@ -149,6 +203,43 @@ async function createRoute(transaction: Transaction, input: z.input<typeof route
     await transaction.publish([routeObject(route, rows)]);
     return route;
   });
+}
+
+async function updateRoute(
+  transaction: Transaction,
+  input: z.input<typeof updateRouteInput>,
+): Promise<Route | Refusal> {
+  const checked = checkInput(updateRouteInput, input);
+  if (checked instanceof Refusal) return checked;
+  const { id, ...details } = checked;
+  const route = await transaction.em.findOne(Route, { id });
+  if (route === null) return refuse('not_found', ['id']);
+  transaction.em.assign(route, details);
+  await transaction.audit({ action: 'route-updated', subjectKind: 'route', subjectId: id, details });
+  await transaction.publish([routeObject(route, await transaction.em.find(Target, { routeId: id }))]);
+  return route;
+}
+
+async function useCredential(transaction: Transaction, credentialId: string): Promise<number | Refusal> {
+  const { em } = transaction;
+  const credential = z.uuid().safeParse(credentialId).success
+    ? await em.findOne(Credential, { id: credentialId })
+    : null;
+  if (credential === null) return refuse('not_found', ['credentialId']);
+  const { providerId, tenantId } = credential;
+  const moved = await em.find(Target, { providerId, tenantId, credentialId: { $ne: credentialId } });
+  if (moved.length === 0) return 0;
+  for (const target of moved) target.credentialId = credentialId;
+  await em.flush();
+  const details = { targets: moved.map(({ id }) => id) };
+  await transaction.audit({ action: 'credential-used', subjectKind: 'credential', subjectId: credentialId, details });
+  const routes = await em.find(Route, { id: { $in: moved.map(({ routeId }) => routeId) } });
+  const targets = Map.groupBy(
+    await em.find(Target, { routeId: { $in: routes.map(({ id }) => id) } }),
+    ({ routeId }) => routeId,
+  );
+  await transaction.publish(routes.map((route) => routeObject(route, targets.get(route.id) ?? [])));
+  return moved.length;
 }
 
 async function createPassthroughRoute(
