@@ -24,6 +24,7 @@ step 'format' prettier --check --log-level warn .
 step 'unused code' knip --config .config/knip.json --no-progress --no-config-hints
 step 'import direction and circles' depcruise --config .config/dependency-cruiser.js shared control-plane data-plane test
 step 'schema.graphql is fresh' npm run --silent schema:check
+step 'price list is fresh' node control-plane/dist/catalogue/update.js --check
 step 'configuration tables are fresh' npm run --silent docs:check
 step 'compose file' dclint --config .config/dclint.yaml --max-warnings 0 docker-compose.yml
 # `npm ci` refuses a lock file that lacks a platform's optional package, which `npm install` leaves out when the

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { createLedger, type Ledger } from './billing/ledger.js';
+import { createCatalogue, type Catalogue } from './catalogue/catalogue-service.js';
 import { openPersonKeyDatabase, openPlatformDatabase } from './database/orm.js';
 import { openPool } from './database/sql.js';
 import { createTransactionRunner, type RunTransaction } from './database/transaction.js';
@@ -33,6 +34,7 @@ export interface Services {
   readonly keys: Keys;
   readonly providers: Providers;
   readonly routes: Routes;
+  readonly catalogue: Catalogue;
   readonly rateCards: RateCards;
   readonly derivedCards: DerivedCards;
   readonly exchangeRates: ExchangeRates;
@@ -82,6 +84,11 @@ export async function openServices(settings: ServiceSettings, logger: Logger): P
       privateUpstreams: settings.PRIVATE_UPSTREAMS,
     }),
     routes: createRoutes({ run }),
+    catalogue: createCatalogue({
+      run,
+      contentKeySecret: settings.CONTENT_KEY_SECRET,
+      privateUpstreams: settings.PRIVATE_UPSTREAMS,
+    }),
     rateCards: createRateCards({ run }),
     derivedCards: createDerivedCards({ run }),
     exchangeRates: createExchangeRates({ run }),

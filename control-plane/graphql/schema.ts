@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import type { GraphQLSchema } from 'graphql';
 import { buildSchemaSync } from 'type-graphql';
 import { BillingResolver } from '../billing/billing.graphql.js';
+import { CatalogueResolver } from '../catalogue/catalogue.graphql.js';
 import { IdentityResolver } from '../identity/identity.graphql.js';
 import { KeysResolver } from '../keys/keys.graphql.js';
 import { PriceQuoteResolver } from '../pricing/price-quote.graphql.js';
@@ -23,6 +24,7 @@ export function buildApiSchema(): GraphQLSchema {
       KeysResolver,
       ProvidersResolver,
       RoutesResolver,
+      CatalogueResolver,
       PricingResolver,
       PriceQuoteResolver,
       BillingResolver,

@@ -46,7 +46,7 @@ class ContextTier {
 }
 
 @ObjectType()
-abstract class PricesType {
+export abstract class PricesType {
   @Field(() => [PriceType])
   prices!: readonly PriceType[];
 
@@ -284,7 +284,7 @@ export function toWindow(window: RateCardVersion['windows'][number]): PriceWindo
   return { timeZone, days, from: toClock(fromMinute), to: toClock(toMinute), serviceTiers, ...toTable(window) };
 }
 
-function toTable({ rates, contextTiers }: PriceTable): Pick<PricesType, 'prices' | 'contextTiers'> {
+export function toTable({ rates, contextTiers }: PriceTable): Pick<PricesType, 'prices' | 'contextTiers'> {
   return {
     prices: toPrices(rates),
     contextTiers: contextTiers.map((tier) => ({

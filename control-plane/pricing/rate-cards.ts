@@ -26,12 +26,6 @@ const createInput = z
     path: ['freeTokensPerMonth'],
   });
 const addVersionInput = z.object({ rateCardId: z.uuid(), ...versionInput });
-const importHead = z.object({ ...identity, ...versionHead });
-
-/** Rates that are units already, such as the catalogue's. */
-export type ImportedRateCard = z.input<typeof importHead> &
-  Pick<CardPrices, 'rates' | 'contextTiers'> &
-  Partial<Pick<CardPrices, 'serviceTiers' | 'windows'>>;
 
 export interface RateCards {
   /** A new card with its first version. That one may take effect in the past, since no call went by it. */
@@ -41,8 +35,6 @@ export interface RateCards {
    * priced already, it is no other version's, and the currency stays that of the card.
    */
   addVersion(scope: Scope, input: z.input<typeof addVersionInput>): Promise<RateCardWithVersions | Refusal>;
-  /** For installation: a new card of a catalogue's exact rates. */
-  importCard(scope: Scope, input: ImportedRateCard): Promise<RateCardWithVersions | Refusal>;
   /** By name. */
   list(scope: Scope): Promise<RateCardWithVersions[]>;
   versionsOf(scope: Scope, rateCardId: string): Promise<readonly RateCardVersion[] | Refusal>;
@@ -66,21 +58,6 @@ export function createRateCards({ run }: { run: RunTransaction }): RateCards {
       return run(scope, (transaction) => supersede(transaction, checked, prices));
     },
 
-    async importCard(scope, { rates, contextTiers, serviceTiers = {}, windows = [], ...head }) {
-      const checked = checkInput(importHead, head);
-      if (checked instanceof Refusal) return checked;
-      const { currency, effectiveFrom, source } = checked;
-      const version = { currency, effectiveFrom: effectiveFrom ?? new Date(), source };
-      return run(scope, (transaction) =>
-        createCard(
-          transaction,
-          checked,
-          { ...version, freeTokensPerMonth: 0, derivation: null },
-          { rates, contextTiers, serviceTiers, windows },
-        ),
-      );
-    },
-
     list: (scope) =>
       run(scope, async ({ em }) => {
         const cards = await em.find(RateCard, {}, { orderBy: { name: 'asc' } });
@@ -98,7 +75,7 @@ export function createRateCards({ run }: { run: RunTransaction }): RateCards {
 }
 
 function toHead(
-  stated: StatedPrices & Pick<z.output<typeof importHead>, 'currency' | 'effectiveFrom' | 'source'>,
+  stated: StatedPrices & Pick<z.output<typeof createInput>, 'currency' | 'effectiveFrom' | 'source'>,
   now: Date,
 ): VersionHead {
   const { currency, effectiveFrom, source, freeTokensPerMonth } = stated;
@@ -110,7 +87,7 @@ function toHead(
 
 function createCard(
   transaction: Transaction,
-  { name, purpose }: Pick<z.output<typeof importHead>, 'name' | 'purpose'>,
+  { name, purpose }: Pick<z.output<typeof createInput>, 'name' | 'purpose'>,
   head: VersionHead,
   prices: CardPrices,
 ): Promise<RateCardWithVersions | Refusal> {

@@ -66,7 +66,7 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
     onProgress('Preparing the provider simulator and its prices');
     const simulator = await seedSimulator(services, operator, options.simulatorUrl);
     const demo = await ensureDemoTenant(services, options.demoApiKey);
-    expectDone(await services.providers.grant(demo, simulator.providerId));
+    for (const providerId of simulator.providerIds) expectDone(await services.providers.grant(demo, providerId));
     for (const [provider, secret] of Object.entries(options.providerKeys) as [RealProvider, string][]) {
       onProgress(`Preparing ${provider}: its models and their prices`);
       expectDone(await services.providers.grant(demo, await seedProvider(services, operator, provider, secret)));

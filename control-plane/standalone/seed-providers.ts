@@ -1,163 +1,155 @@
+import type { Capability, Dialect } from '@pingtoken/shared/config-snapshot';
+import type { Operation } from '@pingtoken/shared/usage-event';
+import type { PlannedModel } from '../catalogue/install.js';
 import type { Scope } from '../database/transaction.js';
 import { expectDone } from '../installation.js';
-import { CATALOGUE_SOURCE, readCatalogue, type CatalogueModel, type CatalogueProvider } from '../pricing/catalogue.js';
+import { toRates, type Price } from '../pricing/prices.js';
 import { SIMULATOR_PRICES } from '../pricing/simulator-prices.js';
 import type { Services } from '../services.js';
 import type { RealProvider } from './real-providers.js';
 
-/** How a provider that has a key in the environment is reached. All of them offer OpenAI's dialect at these addresses. */
-interface KnownProvider {
-  readonly name: string;
-  readonly baseUrl: string;
-  readonly termsUrl: string;
-  readonly privacyUrl: string;
-  readonly catalogueId: CatalogueProvider;
-  /** Which of the catalogue's models are served at this address: it also lists those of the vendor's other services. */
-  readonly serves: RegExp;
+interface SimulatorModel {
+  /** The simulator's own name for it; the alias where it is not given. */
+  readonly upstreamModel?: string;
+  readonly operations: readonly Operation[];
+  readonly capabilities: readonly Capability[];
+  /** Made up, as all of it is. */
+  readonly contextWindow?: number;
+  readonly maxOutputTokens?: number;
 }
 
-const KNOWN: Readonly<Record<RealProvider, KnownProvider>> = {
-  openai: {
-    name: 'OpenAI',
-    baseUrl: 'https://api.openai.com/v1',
-    termsUrl: 'https://openai.com/policies/services-agreement/',
-    privacyUrl: 'https://openai.com/policies/row-privacy-policy/',
-    catalogueId: 'openai',
-    serves: /./,
-  },
-  anthropic: {
-    name: 'Anthropic',
-    baseUrl: 'https://api.anthropic.com/v1',
-    termsUrl: 'https://www.anthropic.com/legal/commercial-terms',
-    privacyUrl: 'https://www.anthropic.com/legal/privacy',
-    catalogueId: 'anthropic',
-    serves: /^claude-/,
-  },
-  gemini: {
-    name: 'Google Gemini',
-    baseUrl: 'https://generativelanguage.googleapis.com/v1beta/openai',
-    termsUrl: 'https://ai.google.dev/gemini-api/terms',
-    privacyUrl: 'https://policies.google.com/privacy',
-    catalogueId: 'google',
-    serves: /^(gemini|gemma)-/,
-  },
-  deepseek: {
-    name: 'DeepSeek',
-    baseUrl: 'https://api.deepseek.com/v1',
-    termsUrl: 'https://cdn.deepseek.com/policies/en-US/deepseek-open-platform-terms-of-service.html',
-    privacyUrl: 'https://cdn.deepseek.com/policies/en-US/deepseek-privacy-policy.html',
-    catalogueId: 'deepseek',
-    serves: /^deepseek-/,
-  },
+interface SimulatorProvider {
+  readonly slug: string;
+  readonly name: string;
+  readonly dialect: Dialect;
+  /** Of the simulator's address. */
+  readonly path: string;
+  readonly models: Readonly<Record<string, SimulatorModel>>;
+}
+
+const CHAT: SimulatorModel = {
+  operations: ['chat-completions', 'completions', 'responses', 'batches'],
+  capabilities: ['vision', 'tools', 'json-schema', 'reasoning'],
+  contextWindow: 128_000,
+  maxOutputTokens: 16_384,
 };
 
-/** What a provider is set up with; each part is looked for before it is made. */
-interface Seed {
-  readonly provider: Omit<KnownProvider, 'catalogueId' | 'serves'> & { readonly slug: string };
-  readonly secret: string;
-  readonly models: readonly SeedModel[];
-}
+/** One simulator, as a provider of each dialect. */
+const SIMULATORS: readonly SimulatorProvider[] = [
+  {
+    slug: 'simulator',
+    name: 'Provider simulator',
+    dialect: 'openai',
+    path: '/v1',
+    models: {
+      'pingtoken-sim-small': CHAT,
+      'pingtoken-sim-large': CHAT,
+      'pingtoken-sim-embedding': { operations: ['embeddings', 'batches'], capabilities: [], contextWindow: 8192 },
+      'pingtoken-sim-image': { upstreamModel: 'sim-image', operations: ['images'], capabilities: ['vision'] },
+      'pingtoken-sim-speech': { upstreamModel: 'sim-speech', operations: ['speech'], capabilities: ['audio-output'] },
+      'pingtoken-sim-transcribe': {
+        upstreamModel: 'sim-transcription',
+        operations: ['transcriptions', 'translations'],
+        capabilities: ['audio-input'],
+      },
+      'pingtoken-sim-moderation': { upstreamModel: 'sim-moderation', operations: ['moderations'], capabilities: [] },
+      'pingtoken-sim-rerank': { upstreamModel: 'sim-rerank', operations: ['rerank'], capabilities: [] },
+      'pingtoken-sim-realtime': { upstreamModel: 'sim-realtime', operations: ['realtime'], capabilities: ['tools'] },
+    },
+  },
+  {
+    slug: 'simulator-anthropic',
+    name: 'Provider simulator, as Anthropic',
+    dialect: 'anthropic',
+    path: '/v1',
+    models: {
+      'pingtoken-sim-anthropic': { ...CHAT, upstreamModel: 'sim-anthropic', operations: ['chat-completions'] },
+    },
+  },
+  {
+    slug: 'simulator-gemini',
+    name: 'Provider simulator, as Gemini',
+    dialect: 'gemini',
+    path: '/v1beta',
+    models: {
+      'pingtoken-sim-gemini': { ...CHAT, upstreamModel: 'sim-gemini', operations: ['chat-completions'] },
+      'pingtoken-sim-gemini-embedding': {
+        upstreamModel: 'sim-gemini-embedding',
+        operations: ['embeddings'],
+        capabilities: [],
+        contextWindow: 8192,
+      },
+    },
+  },
+];
 
-interface SeedModel {
-  readonly name: string;
-  readonly operation: 'chat-completions' | 'embeddings';
-  /** Makes a card; called only where there is none of that name. */
-  makeCard(purpose: 'price' | 'cost', name: string): Promise<string>;
-}
+const CREDENTIAL_NAME = 'environment';
 
+/** @param baseUrl of the simulator, with a version path: the other dialects' addresses stand beside it */
 export async function seedSimulator(
   services: Services,
   operator: Scope,
   baseUrl: string,
-): Promise<{ providerId: string; model: string }> {
-  const source = 'demonstration prices';
-  const models = SIMULATOR_PRICES.map(({ model, ...prices }): SeedModel => ({
-    name: model,
-    operation: operationOf(model),
-    async makeCard(purpose, name) {
-      const input = { name, purpose, currency: 'USD', prices: [...prices[purpose]], source };
-      return expectDone(await services.rateCards.create(operator, input)).card.id;
-    },
-  }));
-  const provider = {
-    slug: 'simulator',
-    name: 'Provider simulator',
-    baseUrl,
-    termsUrl: `${baseUrl}/terms`,
-    privacyUrl: `${baseUrl}/privacy`,
-  };
-  const providerId = await seed(services, operator, { provider, secret: 'simulator-needs-no-secret', models });
-  return { providerId, model: models[0]?.name ?? '' };
+): Promise<{ providerIds: readonly string[]; model: string }> {
+  const providerIds: string[] = [];
+  for (const simulator of SIMULATORS) providerIds.push(await seedOne(services, operator, simulator, baseUrl));
+  return { providerIds, model: SIMULATOR_PRICES[0]?.model ?? '' };
 }
 
-/** @returns the provider's id; its models are sold at its list prices */
+async function seedOne(
+  services: Services,
+  operator: Scope,
+  { slug, name, dialect, path, models }: SimulatorProvider,
+  anyUrl: string,
+): Promise<string> {
+  const { origin } = new URL(anyUrl);
+  const address = {
+    baseUrl: `${origin}${path}`,
+    termsUrl: `${origin}${path}/terms`,
+    privacyUrl: `${origin}${path}/privacy`,
+  };
+  // The simulator's port may have been given to somebody else since, and then it has another.
+  const standing = (await services.providers.list(operator)).find((provider) => provider.slug === slug);
+  const hasMoved = standing !== undefined && standing.baseUrl !== address.baseUrl;
+  if (hasMoved) expectDone(await services.providers.update(operator, { id: standing.id, ...address }));
+  const plan = {
+    provider: { slug, name, dialect, ...address, trainsOnData: false, retentionDays: 0 },
+    credential: { name: CREDENTIAL_NAME, secret: 'simulator-needs-no-secret' },
+    models: Object.entries(models).map(([model, details]) => planModel(model, details)),
+  };
+  const { provider, credential } = expectDone(await services.catalogue.installPlan(operator, plan));
+  // The old one is bound to the old address for good.
+  if (hasMoved && credential !== null) expectDone(await services.routes.useCredential(operator, credential.id));
+  return provider.id;
+}
+
+function planModel(name: string, model: SimulatorModel): PlannedModel {
+  const prices = SIMULATOR_PRICES.find((candidate) => candidate.model === name);
+  if (prices === undefined) throw new Error(`${name} has no price`);
+  const effectiveFrom = new Date();
+  const versions = (stated: readonly Price[]) => [
+    { effectiveFrom, currency: 'USD', rates: toRates(stated), contextTiers: [], serviceTiers: {}, windows: [] },
+  ];
+  return {
+    name,
+    upstreamModel: model.upstreamModel ?? name,
+    operations: model.operations,
+    capabilities: model.capabilities,
+    contextWindow: model.contextWindow ?? null,
+    maxOutputTokens: model.maxOutputTokens ?? null,
+    source: 'demonstration prices',
+    price: versions(prices.price),
+    cost: versions(prices.cost),
+  };
+}
+
+/** @returns the provider's id; the catalogue's models of it are sold at list prices */
 export async function seedProvider(
   services: Services,
   operator: Scope,
-  slug: RealProvider,
+  provider: RealProvider,
   secret: string,
 ): Promise<string> {
-  const { catalogueId, serves, ...provider } = KNOWN[slug];
-  const models = readCatalogue(new Date())
-    .models.filter(({ providerId, modelId }) => providerId === catalogueId && serves.test(modelId))
-    .map((model): SeedModel => ({
-      name: model.modelId,
-      operation: operationOf(model.modelId),
-      async makeCard(purpose, name) {
-        const { currency, rates, contextTiers }: CatalogueModel = model;
-        const card = { name, purpose, currency, rates, contextTiers, source: CATALOGUE_SOURCE };
-        return expectDone(await services.rateCards.importCard(operator, card)).card.id;
-      },
-    }));
-  return seed(services, operator, { provider: { slug, ...provider }, secret, models });
-}
-
-function operationOf(model: string): SeedModel['operation'] {
-  return model.includes('embedding') ? 'embeddings' : 'chat-completions';
-}
-
-async function seed(services: Services, operator: Scope, { provider, secret, models }: Seed): Promise<string> {
-  const providerId = await ensureProvider(services, operator, provider);
-  const credentials = await services.providers.listCredentials(operator);
-  const credential =
-    credentials.find((candidate) => candidate.providerId === providerId && candidate.tenantId === null) ??
-    expectDone(await services.providers.createCredential(operator, { providerId, name: 'environment', secret }));
-  const cards = new Map((await services.rateCards.list(operator)).map(({ card }) => [card.name, card.id]));
-  const known = new Map((await services.routes.listModels(operator)).map((model) => [model.name, model.id]));
-  const routed = new Set(await services.routes.listRoutedModelIds(operator));
-  for (const { name, operation, makeCard } of models) {
-    const cardOf = async (purpose: 'price' | 'cost'): Promise<string> => {
-      const cardName = `${provider.slug} ${name} ${purpose}`;
-      return cards.get(cardName) ?? makeCard(purpose, cardName);
-    };
-    const modelId = known.get(name) ?? (await makeModel(services, operator, name, operation, await cardOf('price')));
-    if (routed.has(modelId)) continue;
-    const costCardId = await cardOf('cost');
-    const target = { providerId, credentialId: credential.id, upstreamModel: name, costCardId };
-    expectDone(await services.routes.createRoute(operator, { modelId, targets: [target] }));
-  }
-  return providerId;
-}
-
-async function makeModel(
-  services: Services,
-  operator: Scope,
-  name: string,
-  operation: SeedModel['operation'],
-  priceCardId: string,
-): Promise<string> {
-  return expectDone(await services.routes.createModel(operator, { name, operations: [operation], priceCardId })).id;
-}
-
-async function ensureProvider(services: Services, operator: Scope, provider: Seed['provider']): Promise<string> {
-  const standing = (await services.providers.list(operator)).find(({ slug }) => slug === provider.slug);
-  if (standing === undefined) {
-    return expectDone(await services.providers.create(operator, { ...provider, dialect: 'openai' })).id;
-  }
-  // The simulator's port may have been given to somebody else since, and then it has another.
-  if (standing.baseUrl !== provider.baseUrl) {
-    const { baseUrl, termsUrl, privacyUrl } = provider;
-    expectDone(await services.providers.update(operator, { id: standing.id, baseUrl, termsUrl, privacyUrl }));
-  }
-  return standing.id;
+  const credential = { name: CREDENTIAL_NAME, secret };
+  return expectDone(await services.catalogue.install(operator, { provider, credential })).provider.id;
 }

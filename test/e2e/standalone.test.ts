@@ -256,10 +256,12 @@ describe('a distribution with two data planes', () => {
 
   it('seeds a real provider whose key was set, beside the simulator, and shows its key to nobody', async () => {
     const { runtime } = distribution;
-    expect(await query(runtime.databaseUrl, 'select slug from provider order by slug')).toEqual(
-      expect.arrayContaining([{ slug: 'openai' }]),
-    );
-    expect(await query(runtime.databaseUrl, 'select 1 from provider')).toHaveLength(2);
+    expect(await query(runtime.databaseUrl, 'select slug, dialect from provider order by slug')).toEqual([
+      { slug: 'openai', dialect: 'openai' },
+      { slug: 'simulator', dialect: 'openai' },
+      { slug: 'simulator-anthropic', dialect: 'anthropic' },
+      { slug: 'simulator-gemini', dialect: 'gemini' },
+    ]);
     expect(environmentsOf(distribution.readRuntime() ?? runtime)).not.toContain('sk-not-a-key');
     expect(distribution.output()).not.toContain('sk-not-a-key');
   });
