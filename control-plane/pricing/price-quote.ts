@@ -107,7 +107,7 @@ async function quoteCosts(
   { model, call, currency, amount }: CostOptions,
 ): Promise<QuotedCost[]> {
   const { em, scope } = transaction;
-  const routes = await em.find(Route, { modelId: model.id, tenantId: { $in: [null, scope.tenantId] } });
+  const routes = await em.find(Route, { modelId: model.id, $or: [{ tenantId: null }, { tenantId: scope.tenantId }] });
   const routeIds = routes.map(({ id }) => id);
   const targets = await em.find(Target, { routeId: { $in: routeIds } }, { orderBy: { priority: 'asc', id: 'asc' } });
   const costs: QuotedCost[] = [];
