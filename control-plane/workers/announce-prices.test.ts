@@ -39,9 +39,10 @@ beforeAll(async () => {
   );
   cardId = row?.rate_card_id ?? '';
   for (const name of ['model-a', 'model-b', 'model-c']) {
-    await fixture.query(`insert into model (id, name, operations, price_card_id) values ($1, $2, '{}', $3)`, [
-      ...[uuidv7(), name, name === 'model-c' ? null : cardId],
-    ]);
+    await fixture.query(
+      `insert into model (id, name, operations, capabilities, price_card_id) values ($1, $2, '{}', '{}', $3)`,
+      [...[uuidv7(), name, name === 'model-c' ? null : cardId]],
+    );
   }
   [user, other] = [await makeCustomer('user@example.org'), await makeCustomer('other@example.org')];
   const spool = new TestSpool(await fixture.createDataPlane());
