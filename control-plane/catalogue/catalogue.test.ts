@@ -103,7 +103,9 @@ describe('the generated list', () => {
       for (const entry of list.models.filter(({ vendorPrices }) => vendorPrices === undefined)) {
         const listing = listingOf(list, entry);
         const info = findProvider({ providerId: listing.providerId })?.models.find(({ id }) => id === listing.modelId);
-        const conditional = Array.isArray(info?.prices) ? info.prices.at(-1)?.prices : info?.prices;
+        const conditional = Array.isArray(info?.prices)
+          ? info.prices.findLast(({ constraint }) => constraint?.type !== 'time_of_date')?.prices
+          : info?.prices;
         const newest: ModelPrice = conditional ?? {};
         const stated = LIST_PRICES[listKey(listing)]?.versions.at(-1);
         for (const [dimension, key] of Object.entries(KEYS) as [keyof typeof KEYS, string][]) {
