@@ -34,7 +34,7 @@ export const chatRequestSchema = z.object({
   temperature: z.number().nullish(),
   top_p: z.number().nullish(),
   top_k: z.number().nullish(),
-  seed: z.int().nullish(),
+  seed: z.number().nullish(),
   frequency_penalty: z.number().nullish(),
   presence_penalty: z.number().nullish(),
   logit_bias: z.record(z.string(), z.number()).nullish(),
