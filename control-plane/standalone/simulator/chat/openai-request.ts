@@ -41,7 +41,7 @@ export const chatRequestSchema = z.object({
   stop: z.union([z.string(), z.array(z.string()).max(4)]).nullish(),
   user: z.string().nullish(),
   safety_identifier: z.string().nullish(),
-  metadata: z.record(z.string(), z.string()).nullish(),
+  metadata: z.record(z.string(), z.unknown()).nullish(),
   verbosity: z.string().nullish(),
   service_tier: z.string().max(100).nullish(),
   reasoning_effort: z.string().nullish(),
