@@ -24,6 +24,7 @@ export type GatewayEnvironment = Pick<
   | 'UPSTREAM_CONNECT_TIMEOUT_MS'
   | 'UPSTREAM_HEADERS_TIMEOUT_MS'
   | 'IDLE_TIMEOUT_MS'
+  | 'UPSTREAM_TOTAL_TIMEOUT_MS'
   | 'PRIVATE_UPSTREAMS'
 >;
 
@@ -50,6 +51,7 @@ export function createGateway({ state, environment, logger }: GatewayOptions): G
     connectTimeoutMs: environment.UPSTREAM_CONNECT_TIMEOUT_MS,
     headersTimeoutMs: environment.UPSTREAM_HEADERS_TIMEOUT_MS,
     idleTimeoutMs: environment.IDLE_TIMEOUT_MS,
+    totalTimeoutMs: environment.UPSTREAM_TOTAL_TIMEOUT_MS,
     privateUpstreams: environment.PRIVATE_UPSTREAMS,
     snapshot,
     logger,

@@ -18,11 +18,13 @@ export interface Forwarder {
 }
 
 export interface ForwarderOptions extends UpstreamTimeouts, Partial<UpstreamAddressOptions> {
+  /** Longest time from admission to the end of a call; looked at once a second. */
+  readonly totalTimeoutMs: number;
   readonly snapshot: Snapshot;
   readonly logger: Logger;
 }
 
-const REVOCATION_CHECK_MS = 1_000;
+const SWEEP_MS = 1_000;
 
 /** One attempt is made, the first of the call's list. */
 export function createForwarder({
@@ -30,6 +32,7 @@ export function createForwarder({
   logger,
   privateUpstreams = [],
   resolve,
+  totalTimeoutMs,
   ...timeouts
 }: ForwarderOptions): Forwarder {
   const open = new OpenCalls<Relay>();
@@ -37,12 +40,13 @@ export function createForwarder({
   const jsonCaller = createJsonCaller({ timeouts, addresses });
   const passthroughCaller = createPassthroughCaller({ timeouts, addresses });
   let checked = snapshot.catalogue;
-  const revocations = setInterval(() => {
+  const sweep = setInterval(() => {
+    cutOverdue(open, totalTimeoutMs);
     if (snapshot.catalogue === checked) return;
     checked = snapshot.catalogue;
     cutRevoked(open, snapshot);
-  }, REVOCATION_CHECK_MS);
-  revocations.unref();
+  }, SWEEP_MS);
+  sweep.unref();
   return {
     forward: (call) => {
       const relay = new Relay({ call, openCalls: open, idleTimeoutMs: timeouts.idleTimeoutMs, logger });
@@ -62,7 +66,7 @@ export function createForwarder({
       for (const relay of open.list()) relay.fail('not_ready', 'interrupted', 'the process stops');
     },
     close: async () => {
-      clearInterval(revocations);
+      clearInterval(sweep);
       passthroughCaller.close();
       await jsonCaller.close();
     },
@@ -77,5 +81,14 @@ function cutRevoked(open: OpenCalls<Relay>, snapshot: Snapshot): void {
   for (const relay of open.list()) {
     const account = snapshot.findAccount(relay.call.routed.keyHash);
     if (account?.apiKey.status !== 'active') relay.fail('invalid_api_key', 'interrupted', 'the key was revoked');
+  }
+}
+
+function cutOverdue(open: OpenCalls<Relay>, totalTimeoutMs: number): void {
+  const admittedBefore = Date.now() - totalTimeoutMs;
+  for (const relay of open.list()) {
+    if (relay.call.routed.admittedAt < admittedBefore) {
+      relay.fail('upstream_timeout', 'timed-out', `the call took longer than ${totalTimeoutMs} ms`);
+    }
   }
 }

@@ -95,6 +95,22 @@ describe.each(UPSTREAM_CLIENTS)('an answer over $client', ({ client, path }) => 
       expect(relay.upstream.connections).toBe(0);
     });
 
+    it('takes longer in all than a call may is cut, and is settled', async () => {
+      await relay.restart({ UPSTREAM_TOTAL_TIMEOUT_MS: 300 });
+      relay.respond((response) => {
+        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        const drip = setInterval(() => response.write('data: {}\n\n'), 50);
+        response.on('close', () => {
+          clearInterval(drip);
+        });
+      });
+      relay.openCall();
+      await eventually(() => relay.ends.length === 1);
+      expect(relay.ends).toMatchObject([
+        { outcome: 'timed-out', billedAttempt: path.includes('passthrough') ? 0 : null },
+      ]);
+    });
+
     it('before its head is aborted at once', async () => {
       relay.respond(() => undefined);
       const raw = relay.openCall();

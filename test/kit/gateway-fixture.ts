@@ -236,6 +236,7 @@ const ENVIRONMENT: FixtureEnvironment = {
   UPSTREAM_CONNECT_TIMEOUT_MS: 1_000,
   UPSTREAM_HEADERS_TIMEOUT_MS: 10_000,
   IDLE_TIMEOUT_MS: 10_000,
+  UPSTREAM_TOTAL_TIMEOUT_MS: 60_000,
 };
 
 /** A whole gateway over HTTP, with config and spool in memory. */
