@@ -141,14 +141,14 @@ function toPlan(card: CardPrices, serviceTier: ServiceTier): PricePlan {
 
 /** Several tables laid upon one another, as one. */
 function toPlainTable(plan: PricePlan): PriceTable {
-  const [any, ...longer] = plan.map(({ aboveInputTokens, cells }) => {
+  const [lowest, ...longer] = plan.map(({ aboveInputTokens, cells }) => {
     const stated = DIMENSIONS.flatMap((dimension, index) => {
       const cell = cells[index];
       return cell?.origin != null && cell.billedAs === dimension ? [[dimension, cell.rate.toString()] as const] : [];
     });
     return { aboveInputTokens, rates: Object.fromEntries(stated) };
   });
-  return { rates: any?.rates ?? {}, contextTiers: longer };
+  return { rates: lowest?.rates ?? {}, contextTiers: longer };
 }
 
 /** The same table with every rate put through a function. */
