@@ -7,12 +7,13 @@ import { readAnthropicBody } from './dialects/anthropic-request.js';
 import { readGeminiBody } from './dialects/gemini-request.js';
 import { readOpenAiRequest } from './dialects/openai-request.js';
 import type { DataPlaneEnvironment } from './environment.js';
+import { dialectOf, isProbe } from './endpoints.js';
 import { createForwarder, type Forwarder } from './forward/forward.js';
 import { prepare } from './forward/outgoing.js';
 import { isRefusal, refuse, sendRefusal, type Answer, type Refusal } from './http-error.js';
 import { createMeter, type Meter } from './meter/meter.js';
 import { createObserver, createProbes, type Observer } from './observe.js';
-import { createRequestId, dialectOf, isProbe, receive, type Received } from './receive.js';
+import { createRequestId, receive, type Received } from './receive.js';
 import { route, seedOf } from './route/route.js';
 import type { Snapshot } from './snapshot.js';
 import type { State } from './state.js';
@@ -132,9 +133,9 @@ function admit(whole: WithBody, nowMs: number): Admitted | Refusal {
     const request = readGeminiBody(body, endpoint);
     return isRefusal(request) ? request : admitModel(whole, 'chat-completions', request, nowMs);
   }
-  if (endpoint.name !== 'chat-completions' && endpoint.name !== 'embeddings') return refuse('unknown_path');
+  if (endpoint.name !== 'model-call') return refuse('unknown_path');
   const request = whole.dialect === 'anthropic' ? readAnthropicBody(body) : readOpenAiRequest(body);
-  return isRefusal(request) ? request : admitModel(whole, endpoint.name, request, nowMs);
+  return isRefusal(request) ? request : admitModel(whole, endpoint.operation, request, nowMs);
 }
 
 /** Runs the stages and answers what they refuse; a fault in them ends this call and no other. */
@@ -153,8 +154,9 @@ function run(
   },
 ): void {
   const answer: Answer = received;
+  const { endpoint } = received;
   const refuseCall = (refusal: Refusal): void => {
-    observer.callRefused(received.endpoint.name, refusal.refused);
+    observer.callRefused('operation' in endpoint ? endpoint.operation : endpoint.name, refusal.refused);
     sendRefusal(answer, refusal);
   };
   serve(received).then(

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import type { Outcome, UsageEvent } from '@pingtoken/shared/usage-event';
 import { sendJson, type Answer } from './http-error.js';
-import type { ProbeName } from './receive.js';
+import type { ProbeName } from './endpoints.js';
 import type { LinkStatus } from './state.js';
 
 /** What can be seen of a data plane from outside. Labels are few and closed: no tenant, key, model or address. */

@@ -1,12 +1,12 @@
 import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
 import { versionInForce } from '@pingtoken/shared/rate-card';
-import type { UsageEvent } from '@pingtoken/shared/usage-event';
+import type { Operation, UsageEvent } from '@pingtoken/shared/usage-event';
 import type { WithBody } from '../authenticate.js';
 import type { AnthropicRequest } from '../dialects/anthropic-request.js';
 import type { GeminiRequest } from '../dialects/gemini-request.js';
 import type { OpenAiRequest } from '../dialects/openai-request.js';
+import type { PassthroughEndpoint } from '../endpoints.js';
 import { refuse, type Refusal } from '../http-error.js';
-import type { PassthroughEndpoint } from '../receive.js';
 import type { Account, Catalogue } from '../snapshot.js';
 import { isMeteredPath, matchesPattern } from './passthrough-path.js';
 
@@ -53,7 +53,7 @@ export type Admitted = WithBody & {
  */
 export function admitModel(
   known: WithBody,
-  operation: 'chat-completions' | 'embeddings',
+  operation: Operation,
   request: MeteredRequest,
   nowMs: number,
 ): Admitted | Refusal {

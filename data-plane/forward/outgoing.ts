@@ -61,7 +61,7 @@ function relayed(routed: Routed, request: MeteredRequest, { upstreamModel }: Pla
   const { dialect, streamed } = request;
   const { requestPath, requestHeaders } = CHAT_DIALECTS[dialect];
   return {
-    path: routed.operation === 'embeddings' ? '/embeddings' : requestPath({ upstreamModel, streamed }),
+    path: routed.endpoint.name === 'model-call' ? routed.endpoint.path : requestPath({ upstreamModel, streamed }),
     headers: dialect === 'anthropic' ? { ...requestHeaders, ...versionHeaders(routed) } : requestHeaders,
     body: edit(request, upstreamModel),
     translation: undefined,
