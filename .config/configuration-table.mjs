@@ -12,7 +12,7 @@ const PROCESSES = [
   ['`npm start`, the one-machine distribution', launcherEnvironmentSchema],
   ['Control plane (`control-plane/dist/main.js`)', controlPlaneEnvironment],
   ['Worker (`control-plane/dist/worker.js`)', workerEnvironment],
-  ['Data plane (`data-plane/dist/main.js`)', dataPlaneEnvironment],
+  ['Data plane (`data-plane/dist/bundle/main.js`)', dataPlaneEnvironment],
   ['Migration (`control-plane/dist/migrate.js`)', migrateEnvironment],
   ['Provider simulator (`control-plane/dist/standalone/simulator/main.js`)', simulatorEnvironment],
 ];

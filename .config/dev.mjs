@@ -1,7 +1,7 @@
 // `npm run dev`: the compiler watches the sources, and the distribution restarts after every compilation without a
 // fault. The compiler's own "Found 0 errors" is the signal: watching dist/ would restart on half-written output.
 // Pages of the console are read from disk at each request and need no restart.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
 const root = new URL('..', import.meta.url).pathname;
@@ -23,6 +23,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, stop);
 async function restart() {
   await end(running);
   if (stopping) return;
+  if (spawnSync('npm', ['run', '--silent', 'bundle'], { cwd: root, stdio: 'inherit' }).status !== 0) return;
   running = spawn(process.execPath, ['control-plane/dist/standalone/launcher.js', ...process.argv.slice(2)], {
     cwd: root,
     stdio: 'inherit',

@@ -10,7 +10,7 @@ import { ConfigJournal, createTestIdentity } from '../test/kit/config-documents.
 import { eventually, openRaw, startUpstream, type ScriptedUpstream } from '../test/kit/gateway-fixture.js';
 import { makeTemporaryFolder, type TemporaryFolder } from '../test/kit/temporary-folder.js';
 
-const MAIN = new URL('dist/main.js', import.meta.url).pathname;
+const MAIN = new URL('dist/bundle/main.js', import.meta.url).pathname;
 
 let home: TemporaryFolder;
 let upstream: ScriptedUpstream;

@@ -66,7 +66,7 @@ export function workerProgram(settings: ProgramSettings): ChildProgram {
 export function dataPlaneProgram(settings: ProgramSettings, index: number): ChildProgram {
   const { home, environment, ports, queueUrl, secrets } = settings;
   const ownPort = ports.dataPlanesOwn[index] ?? 0;
-  const program = ourProgram(settings, `data plane ${index + 1}`, '../../../data-plane/dist/main.js', {
+  const program = ourProgram(settings, `data plane ${index + 1}`, '../../../data-plane/dist/bundle/main.js', {
     HOST: environment.HOST,
     DATA_PLANE_PORT: String(ports.dataPlane),
     DATA_PLANE_OWN_PORT: String(ownPort),
