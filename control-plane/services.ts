@@ -17,6 +17,7 @@ import { createExchangeRates, type ExchangeRates } from './pricing/exchange-rate
 import { createPriceQuotes, type PriceQuotes } from './pricing/price-quote.js';
 import { createRateCards, type RateCards } from './pricing/rate-cards.js';
 import { createPolicies, type Policies } from './privacy/policies.js';
+import { createPlans, type Plans } from './plans/plans.js';
 import { createProviders, type Providers } from './providers/providers.js';
 import { createDataPlanes, type DataPlanes } from './publishing/data-planes.js';
 import { createRoutes, type Routes } from './routes/routes.js';
@@ -32,6 +33,7 @@ export interface Services {
   readonly policies: Policies;
   readonly tenants: Tenants;
   readonly keys: Keys;
+  readonly plans: Plans;
   readonly providers: Providers;
   readonly routes: Routes;
   readonly catalogue: Catalogue;
@@ -78,6 +80,7 @@ export async function openServices(settings: ServiceSettings, logger: Logger): P
     policies: createPolicies({ orm, run }),
     tenants: createTenants({ run }),
     keys: createKeys({ run }),
+    plans: createPlans({ run }),
     providers: createProviders({
       run,
       contentKeySecret: settings.CONTENT_KEY_SECRET,

@@ -17,6 +17,7 @@ export interface Catalogue {
   readonly providers: ReadonlyMap<string, ConfigObjectOf<'provider'>>;
   readonly providersBySlug: ReadonlyMap<string, ConfigObjectOf<'provider'>>;
   readonly rateCards: ReadonlyMap<string, ConfigObjectOf<'rate-card'>>;
+  readonly plans: ReadonlyMap<string, ConfigObjectOf<'plan'>>;
   passthroughRoutes(providerId: string): readonly ConfigObjectOf<'passthrough-route'>[];
   /**
    * Decrypted secret for a provider; undefined where the credential is unknown, cannot be opened, is another tenant's, or is

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { limitsSchema } from './limits.js';
 import { rateCardVersionSchema } from './rate-card.js';
 import { OPERATIONS } from './usage-event.js';
 
@@ -32,6 +33,19 @@ const tenantObjectSchema = z.object({
   endUsers: z.enum(['pseudonym', 'drop']).default('drop'),
   /** Makes the pseudonyms, 32 bytes base64url. An older control plane gives none; then there can be no pseudonyms. */
   pseudonymKey: base64url.length(43).nullable().default(null),
+  planId: z.uuid().nullable().default(null),
+  /** What bounds the tenant as a whole, besides its plan; null where nothing does. */
+  limits: limitsSchema.nullable().default(null),
+});
+
+/** What many tenants have in common. */
+const planObjectSchema = z.object({
+  ...objectHead,
+  kind: z.literal('plan'),
+  /** Each of its tenants has them for itself. */
+  limits: limitsSchema.nullable(),
+  /** By the id of a price card: the card that its tenants pay by instead. */
+  priceCards: z.record(z.uuid(), z.uuid()),
 });
 
 const memberObjectSchema = z.object({
@@ -40,6 +54,8 @@ const memberObjectSchema = z.object({
   tenantId: z.uuid(),
   /** X25519 public key, 32 bytes base64url, to which the caller's address, device and browser are sealed. */
   sealingKey: base64url,
+  /** What bounds the member's keys together. */
+  limits: limitsSchema.nullable().default(null),
 });
 
 const apiKeyObjectSchema = z.object({
@@ -52,6 +68,7 @@ const apiKeyObjectSchema = z.object({
   status: z.enum(['active', 'revoked']),
   /** Milliseconds since 1970, or null for never. */
   expiresAt: z.int().nullable(),
+  limits: limitsSchema.nullable().default(null),
 });
 
 /** The API that a provider speaks. */
@@ -171,6 +188,7 @@ const rateCardObjectSchema = z.object({
 /** Objects that this release understands. Other kinds are skipped, so that a newer control plane can speak to it. */
 export const configObjectSchema = z.discriminatedUnion('kind', [
   tenantObjectSchema,
+  planObjectSchema,
   memberObjectSchema,
   apiKeyObjectSchema,
   providerObjectSchema,

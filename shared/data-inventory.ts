@@ -58,6 +58,7 @@ export const PLATFORM_TABLES: Inventory = {
     group('kind status created_at', 'none', 'what the account is and whether it may be used'),
     group('organization_name', 'none', 'names an enterprise on its invoices; asked of enterprises only'),
     group('end_users', 'none', 'what providers are told of its end users'),
+    group('plan_id limits', 'none', 'how much it may call, and by which prices it pays'),
     group('pseudonym_key', 'secret', 'makes the pseudonyms of its end users'),
   ],
   person: [
@@ -69,7 +70,11 @@ export const PLATFORM_TABLES: Inventory = {
     group('email_verified_at created_at', 'pseudonymous', 'whether the e-mail address was proven'),
   ],
   member: [
-    group('id tenant_id person_id role created_at', 'pseudonymous', "the person's place and rights in the account"),
+    group(
+      'id tenant_id person_id role limits created_at',
+      'pseudonymous',
+      "the person's place and rights in the account",
+    ),
   ],
   session: [
     group(
@@ -103,7 +108,7 @@ export const PLATFORM_TABLES: Inventory = {
   ],
   api_key: [
     group(
-      'id tenant_id member_id name hint status expires_at created_at revoked_at',
+      'id tenant_id member_id name hint status expires_at limits created_at revoked_at',
       'pseudonymous',
       'lists and rules keys',
     ),
@@ -131,6 +136,7 @@ export const PLATFORM_TABLES: Inventory = {
       'consent',
     ),
   ],
+  plan: [platform('id name limits price_cards created_at', 'what tenants have in common')],
   rate_card: [platform('id name purpose base_card_id created_at', 'names prices')],
   rate_card_version: [
     platform(
@@ -244,11 +250,13 @@ export const WIRE_CONTRACTS: Inventory = {
   tenant: [
     group('id seq kind status grantedProviderIds', 'pseudonymous', 'whether and by whom calls may be served'),
     group('endUsers', 'none', 'what providers are told of its end users'),
+    group('planId limits', 'none', 'how much it may call, and by which prices it pays'),
     group('pseudonymKey', 'secret', 'makes the pseudonyms of its end users'),
   ],
-  member: [group('id seq kind tenantId sealingKey', 'pseudonymous', 'to whom addresses and devices are sealed')],
+  plan: [platform('id seq kind limits priceCards', 'what tenants have in common')],
+  member: [group('id seq kind tenantId sealingKey limits', 'pseudonymous', 'to whom addresses and devices are sealed')],
   'api-key': [
-    group('id seq kind tenantId memberId status expiresAt', 'pseudonymous', 'admits calls'),
+    group('id seq kind tenantId memberId status expiresAt limits', 'pseudonymous', 'admits calls'),
     group('hash', 'secret', 'recognises the bearer'),
   ],
   provider: [platform('id seq kind slug baseUrl dialect auth region status', 'who can serve calls')],

@@ -3,6 +3,7 @@ import { Migrator } from '@mikro-orm/migrations';
 import { Account, Transfer, UsageEvent } from '../billing/entities.js';
 import { EmailVerification, Invitation, Member, Person, Session } from '../identity/entities.js';
 import { ApiKey } from '../keys/entities.js';
+import { Plan } from '../plans/entities.js';
 import { ExchangeRate, RateCard, RateCardVersion } from '../pricing/entities.js';
 import { Consent, PolicyVersion } from '../privacy/entities.js';
 import { ContentKey, Credential, Provider, ProviderGrant } from '../providers/entities.js';
@@ -14,6 +15,7 @@ import { Migration0001Foundations } from './migrations/migration-0001-foundation
 import { Migration0002Catalogue } from './migrations/migration-0002-catalogue.js';
 import { Migration0003EndUsers } from './migrations/migration-0003-end-users.js';
 import { Migration0004Prices } from './migrations/migration-0004-prices.js';
+import { Migration0007Plans } from './migrations/migration-0007-plans.js';
 import { Migration0001PersonKeys } from './person-key-migrations/migration-0001-person-keys.js';
 
 export type Orm = Awaited<ReturnType<typeof open>>;
@@ -29,6 +31,7 @@ const ENTITIES = [
     RateCard,
     RateCardVersion,
     ExchangeRate,
+    Plan,
     Model,
     Route,
     Target,
@@ -49,6 +52,7 @@ const PLATFORM_MIGRATIONS = [
   Migration0002Catalogue,
   Migration0003EndUsers,
   Migration0004Prices,
+  Migration0007Plans,
 ];
 
 /** The platform's database, reached through whichever login the URL names. */

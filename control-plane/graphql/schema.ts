@@ -5,6 +5,7 @@ import { BillingResolver } from '../billing/billing.graphql.js';
 import { CatalogueResolver } from '../catalogue/catalogue.graphql.js';
 import { IdentityResolver } from '../identity/identity.graphql.js';
 import { KeysResolver } from '../keys/keys.graphql.js';
+import { PlansResolver } from '../plans/plans.graphql.js';
 import { PriceQuoteResolver } from '../pricing/price-quote.graphql.js';
 import { PricingResolver } from '../pricing/pricing.graphql.js';
 import { PrivacyResolver } from '../privacy/privacy.graphql.js';
@@ -22,6 +23,7 @@ export function buildApiSchema(): GraphQLSchema {
       PrivacyResolver,
       TenantsResolver,
       KeysResolver,
+      PlansResolver,
       ProvidersResolver,
       RoutesResolver,
       CatalogueResolver,

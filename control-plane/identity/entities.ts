@@ -1,4 +1,5 @@
 import { defineEntity, p, type InferEntity } from '@mikro-orm/core';
+import type { Limits } from '@pingtoken/shared/limits';
 import type { SealedClient } from '@pingtoken/shared/usage-event';
 import { instant, OF_TENANT } from '../database/columns.js';
 
@@ -31,6 +32,8 @@ export const Member = defineEntity({
     personId: p.uuid(),
     role: p.text().$type<'operator' | 'owner' | 'member'>(),
     createdAt: instant(),
+    /** What bounds the member's keys together. */
+    limits: p.json().$type<Limits>().strictNullable(),
   },
 });
 export type Member = InferEntity<typeof Member>;

@@ -63,6 +63,9 @@ interface RegistrationOptions {
   readonly mode: RegistrationMode;
 }
 
+/** Until the operator says otherwise. */
+const NO_TERMS = { planId: null, limits: null };
+
 export function createRegistration({ run, vault, blindIndex, mode }: RegistrationOptions): Registration {
   /** The person's key is made first, in its own database: should the rest fail, a key is left that opens nothing. */
   const create = async (
@@ -88,6 +91,7 @@ export function createRegistration({ run, vault, blindIndex, mode }: Registratio
           createdAt,
           endUsers: 'pseudonym',
           pseudonymKey: createSymmetricKey(),
+          ...NO_TERMS,
         });
         await em.flush();
         const row = em.create(Person, {
@@ -103,7 +107,8 @@ export function createRegistration({ run, vault, blindIndex, mode }: Registratio
           createdAt,
         });
         await em.flush();
-        const member = em.create(Member, { id: uuidv7(), tenantId, personId, role: options.role, createdAt });
+        const memberOf = { tenantId, personId, role: options.role, createdAt, limits: null };
+        const member = em.create(Member, { id: uuidv7(), ...memberOf });
         const refusal = await admit(transaction, row, cipher);
         if (refusal !== undefined) return refusal;
         await em.flush();

@@ -1,4 +1,5 @@
 import { defineEntity, p, type InferEntity } from '@mikro-orm/core';
+import type { Limits } from '@pingtoken/shared/limits';
 import { instant, OF_TENANT } from '../database/columns.js';
 
 /** An API key. The secret is shown at creation and kept nowhere; its hash is what the data planes know. */
@@ -16,6 +17,7 @@ export const ApiKey = defineEntity({
     expiresAt: instant().strictNullable(),
     createdAt: instant(),
     revokedAt: instant().strictNullable(),
+    limits: p.json().$type<Limits>().strictNullable(),
   },
 });
 export type ApiKey = InferEntity<typeof ApiKey>;

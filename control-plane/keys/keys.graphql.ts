@@ -6,6 +6,7 @@ import { Policy } from '../graphql/policy.js';
 import { Payload, toPayload } from '../graphql/types.js';
 import type { Viewer } from '../identity/permissions.js';
 import { chooseScope } from '../identity/scope.js';
+import { LimitsInput, LimitsType } from '../plans/limits.graphql.js';
 import type { ApiKey } from './entities.js';
 
 const ApiKeyStatus = { ACTIVE: 'active', REVOKED: 'revoked' } as const;
@@ -36,6 +37,9 @@ class ApiKeyType implements Partial<ApiKey> {
 
   @Field(() => GraphQLDateTimeISO, { nullable: true })
   revokedAt!: Date | null;
+
+  @Field(() => LimitsType, { nullable: true, description: 'What bounds this key by itself.' })
+  limits!: LimitsType | null;
 }
 
 @InputType()
@@ -45,6 +49,18 @@ class CreateApiKeyInput {
 
   @Field(() => GraphQLDateTimeISO, { nullable: true })
   expiresAt?: Date | null;
+
+  @Field(() => LimitsInput, { nullable: true })
+  limits?: LimitsInput | null;
+}
+
+@InputType({ description: 'What is not given is taken away.' })
+class UpdateApiKeyInput extends CreateApiKeyInput {
+  @Field(() => ID)
+  id!: string;
+
+  @Field(() => ID, { nullable: true, description: TENANT_ARGUMENT })
+  tenantId?: string | null;
 }
 
 @InputType()
@@ -63,6 +79,12 @@ class CreateApiKeyPayload extends Payload {
 
   @Field(() => String, { nullable: true, description: 'The bearer itself. Keep it now: it is stored nowhere.' })
   secret?: string;
+}
+
+@ObjectType()
+class UpdateApiKeyPayload extends Payload {
+  @Field(() => ApiKeyType, { nullable: true })
+  apiKey?: ApiKeyType;
 }
 
 @ObjectType()
@@ -91,6 +113,18 @@ export class KeysResolver {
     @Arg('input', () => CreateApiKeyInput) input: CreateApiKeyInput,
   ): Promise<CreateApiKeyPayload> {
     return toPayload(await services.keys.create(viewer, input), ({ apiKey, secret }) => ({ apiKey, secret }));
+  }
+
+  @Policy('api-key:update')
+  @Mutation(() => UpdateApiKeyPayload, { description: 'In force for calls that begin a second later.' })
+  async updateApiKey(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @Arg('input', () => UpdateApiKeyInput) { tenantId, ...input }: UpdateApiKeyInput,
+  ): Promise<UpdateApiKeyPayload> {
+    const scope = chooseScope(viewer, tenantId);
+    const result = scope instanceof Refusal ? scope : await services.keys.update(scope, input);
+    return toPayload(result, (apiKey) => ({ apiKey }));
   }
 
   @Policy('api-key:revoke')

@@ -1,9 +1,11 @@
 import { LockMode } from '@mikro-orm/core';
 import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
+import type { Limits } from '@pingtoken/shared/limits';
 import { createApiKey, hashApiKey, hintOf, type NewApiKey } from '@pingtoken/shared/key-format';
 import { checkInput, Refusal, refuse, refuseConflict } from '../database/refusal.js';
 import type { RunTransaction, Scope, Transaction } from '../database/transaction.js';
+import { limitsInput } from '../plans/plans.js';
 import { Person } from '../identity/entities.js';
 import type { Viewer } from '../identity/permissions.js';
 import { viewerScope } from '../identity/scope.js';
@@ -16,7 +18,9 @@ const createInput = z.object({
     .date()
     .refine((date) => date.getTime() > Date.now(), 'must lie in the future')
     .nullish(),
+  limits: limitsInput,
 });
+const updateInput = createInput.extend({ id: z.uuid() });
 
 export interface CreatedApiKey {
   readonly apiKey: ApiKey;
@@ -27,6 +31,8 @@ export interface CreatedApiKey {
 export interface Keys {
   /** A key is made by a member with a verified e-mail address only. */
   create(viewer: Viewer, input: z.input<typeof createInput>): Promise<CreatedApiKey | Refusal>;
+  /** Name, expiry and limits take the place of the present ones, within a second. A revoked key stays as it is. */
+  update(scope: Scope, input: z.input<typeof updateInput>): Promise<ApiKey | Refusal>;
   /** Every data plane refuses the key within a second. Revoking again changes nothing. */
   revoke(scope: Scope, apiKeyId: string): Promise<ApiKey | Refusal>;
   /** Newest first. */
@@ -46,9 +52,15 @@ export function createKeys({ run }: { run: RunTransaction }): Keys {
       const created = await run(viewerScope(viewer), async (transaction) => {
         const person = await transaction.em.findOneOrFail(Person, { id: viewer.personId });
         if (person.emailVerifiedAt === null) return refuse('email_unverified');
-        return store(transaction, viewer.memberId, checked.name, secret, checked.expiresAt ?? null);
+        return store(transaction, viewer.memberId, checked, secret);
       });
       return created instanceof Refusal ? created : { apiKey: created, secret: secret.secret };
+    },
+
+    async update(scope, input) {
+      const checked = checkInput(updateInput, input);
+      if (checked instanceof Refusal) return checked;
+      return run(scope, (transaction) => update(transaction, checked));
     },
 
     revoke: (scope, apiKeyId) =>
@@ -73,7 +85,7 @@ export function createKeys({ run }: { run: RunTransaction }): Keys {
         const slice = Array.from({ length: Math.min(SLICE, count - bearers.length) }, () => createApiKey());
         await run(scope, async (transaction) => {
           const keys = slice.map((key, index) =>
-            createRow(transaction, memberId, `seeded ${bearers.length + index + 1}`, key, null),
+            createRow(transaction, memberId, { name: `seeded ${bearers.length + index + 1}` }, key),
           );
           await transaction.em.flush();
           const details = { count: keys.length };
@@ -91,7 +103,7 @@ export function createKeys({ run }: { run: RunTransaction }): Keys {
         const standing = await transaction.em.findOne(ApiKey, { hash });
         if (standing !== null) return standing;
         const key = { hash, hint: hintOf(bearer) };
-        return refuseConflict(['bearer'], () => store(transaction, memberId, name, key, null));
+        return refuseConflict(['bearer'], () => store(transaction, memberId, { name }, key));
       }),
   };
 }
@@ -100,16 +112,33 @@ const SLICE = 1000;
 
 type StoredKey = Pick<NewApiKey, 'hash' | 'hint'>;
 
-async function store(
-  transaction: Transaction,
-  memberId: string,
-  name: string,
-  key: StoredKey,
-  expiresAt: Date | null,
-): Promise<ApiKey> {
-  const apiKey = createRow(transaction, memberId, name, key, expiresAt);
+interface KeyTerms {
+  readonly name: string;
+  readonly expiresAt?: Date | null | undefined;
+  readonly limits?: Limits | null;
+}
+
+async function store(transaction: Transaction, memberId: string, terms: KeyTerms, key: StoredKey): Promise<ApiKey> {
+  const apiKey = createRow(transaction, memberId, terms, key);
   await transaction.em.flush();
   await transaction.audit({ action: 'api-key-created', subjectKind: 'api-key', subjectId: apiKey.id });
+  await transaction.publish([apiKeyObject(apiKey)]);
+  return apiKey;
+}
+
+async function update(
+  transaction: Transaction,
+  { id, name, expiresAt, limits }: z.output<typeof updateInput>,
+): Promise<ApiKey | Refusal> {
+  // Locked: a revocation at the same time must not be undone.
+  const apiKey = await transaction.em.findOne(ApiKey, { id }, { lockMode: LockMode.PESSIMISTIC_WRITE });
+  if (apiKey === null) return refuse('not_found', ['id']);
+  if (apiKey.status === 'revoked') return refuse('conflict', ['id'], 'The key is revoked.');
+  const details = { before: { expiresAt: apiKey.expiresAt, limits: apiKey.limits } };
+  apiKey.name = name;
+  apiKey.expiresAt = expiresAt ?? null;
+  apiKey.limits = limits;
+  await transaction.audit({ action: 'api-key-updated', subjectKind: 'api-key', subjectId: id, details });
   await transaction.publish([apiKeyObject(apiKey)]);
   return apiKey;
 }
@@ -117,9 +146,8 @@ async function store(
 function createRow(
   { em, scope }: Transaction,
   memberId: string,
-  name: string,
+  { name, expiresAt = null, limits = null }: KeyTerms,
   { hash, hint }: StoredKey,
-  expiresAt: Date | null,
 ): ApiKey {
   return em.create(ApiKey, {
     id: uuidv7(),
@@ -132,5 +160,6 @@ function createRow(
     expiresAt,
     createdAt: new Date(),
     revokedAt: null,
+    limits,
   });
 }

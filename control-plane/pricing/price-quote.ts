@@ -4,6 +4,8 @@ import { DIMENSIONS, SERVICE_TIERS, versionInForce } from '@pingtoken/shared/rat
 import type { RateCardVersion, ServiceTier, Usage } from '@pingtoken/shared/rate-card';
 import { checkInput, Refusal, refuse } from '../database/refusal.js';
 import type { RunTransaction, Scope, Transaction } from '../database/transaction.js';
+import { Plan } from '../plans/entities.js';
+import { Tenant } from '../tenants/entities.js';
 import { Model, Route, Target } from '../routes/entities.js';
 import { RateCardVersion as StoredVersion } from './entities.js';
 import { effectiveFromSchema, printable } from './inputs.js';
@@ -79,7 +81,7 @@ async function quote(transaction: Transaction, call: HypotheticalCall): Promise<
   const { usage, at, serviceTier } = call;
   const model = await em.findOne(Model, { name: call.model });
   if (model === null || (model.status !== 'active' && !scope.operator)) return refuse('model_not_found', ['model']);
-  const version = await findVersion(transaction, model.priceCardId, at);
+  const version = await findVersion(transaction, await priceCardOf(transaction, model), at);
   if (version === undefined) return refuse('price_missing', ['model']);
   const freeTokensLeft = await findFreeTokens(transaction, call, version);
   try {
@@ -131,6 +133,14 @@ function costOf({ usage, at, serviceTier }: HypotheticalCall, version: RateCardV
     if (error instanceof UnpricedDimensionError) return undefined;
     throw error;
   }
+}
+
+/** A plan may have prices of its own. */
+async function priceCardOf({ em, scope }: Transaction, { priceCardId }: Model): Promise<string | null> {
+  if (priceCardId === null) return null;
+  const { planId } = await em.findOneOrFail(Tenant, { id: scope.tenantId });
+  const plan = planId === null ? null : await em.findOne(Plan, { id: planId });
+  return plan?.priceCards[priceCardId] ?? priceCardId;
 }
 
 async function findVersion(

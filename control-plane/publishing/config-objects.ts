@@ -1,6 +1,7 @@
 import type { ConfigObjectDraft } from '@pingtoken/shared/config-snapshot';
 import type { Member, Person } from '../identity/entities.js';
 import type { ApiKey } from '../keys/entities.js';
+import type { Plan } from '../plans/entities.js';
 import type { RateCard, RateCardVersion } from '../pricing/entities.js';
 import { toSharedVersion } from '../pricing/shared-version.js';
 import type { Credential, Provider } from '../providers/entities.js';
@@ -11,18 +12,24 @@ import type { Tenant } from '../tenants/entities.js';
 type Draft<Kind extends ConfigObjectDraft['kind']> = Extract<ConfigObjectDraft, { kind: Kind }>;
 
 export function tenantObject(tenant: Tenant, grantedProviderIds: readonly string[]): Draft<'tenant'> {
-  const { id, status, endUsers } = tenant;
+  const { id, status, endUsers, planId, limits } = tenant;
   const pseudonymKey = tenant.pseudonymKey.toString('base64url');
-  return { kind: 'tenant', id, status, grantedProviderIds: [...grantedProviderIds], endUsers, pseudonymKey };
+  const grants = [...grantedProviderIds];
+  return { kind: 'tenant', id, status, grantedProviderIds: grants, endUsers, pseudonymKey, planId, limits };
+}
+
+export function planObject({ id, limits, priceCards }: Plan): Draft<'plan'> {
+  return { kind: 'plan', id, limits, priceCards: { ...priceCards } };
 }
 
 export function memberObject(member: Member, person: Person): Draft<'member'> {
-  return { kind: 'member', id: member.id, tenantId: member.tenantId, sealingKey: person.sealingKey };
+  const { id, tenantId, limits } = member;
+  return { kind: 'member', id, tenantId, sealingKey: person.sealingKey, limits };
 }
 
 export function apiKeyObject(key: ApiKey): Draft<'api-key'> {
-  const { id, tenantId, memberId, hash, status } = key;
-  return { kind: 'api-key', id, tenantId, memberId, hash, status, expiresAt: key.expiresAt?.getTime() ?? null };
+  const { id, tenantId, memberId, hash, status, limits } = key;
+  return { kind: 'api-key', id, tenantId, memberId, hash, status, expiresAt: key.expiresAt?.getTime() ?? null, limits };
 }
 
 export function providerObject({ id, slug, baseUrl, dialect, auth, region, status }: Provider): Draft<'provider'> {

@@ -1,4 +1,5 @@
 import { defineEntity, p, type InferEntity } from '@mikro-orm/core';
+import type { Limits } from '@pingtoken/shared/limits';
 import { instant } from '../database/columns.js';
 
 /** A customer, or the operator itself. Its row-level security goes by its own id. */
@@ -14,6 +15,9 @@ export const Tenant = defineEntity({
     endUsers: p.text().$type<'pseudonym' | 'drop'>(),
     /** Makes the pseudonyms, 32 bytes. With it goes all that ties them to anybody. */
     pseudonymKey: p.blob(),
+    planId: p.uuid().strictNullable(),
+    /** What bounds it besides its plan. */
+    limits: p.json().$type<Limits>().strictNullable(),
   },
 });
 export type Tenant = InferEntity<typeof Tenant>;

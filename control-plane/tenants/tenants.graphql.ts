@@ -14,11 +14,12 @@ import {
 import { GraphQLDateTimeISO } from 'graphql-scalars';
 import { validate as isUuid } from 'uuid';
 import { Refusal, refuse } from '../database/refusal.js';
-import { CurrentViewer, type Context } from '../graphql/context.js';
+import { CurrentViewer, TENANT_ARGUMENT, type Context } from '../graphql/context.js';
 import { Policy } from '../graphql/policy.js';
 import { PageInfo, Payload, toPayload } from '../graphql/types.js';
 import type { Viewer } from '../identity/permissions.js';
 import { chooseScope, viewerScope, withinTenant } from '../identity/scope.js';
+import { LimitsInput, LimitsType } from '../plans/limits.graphql.js';
 import type { Tenant } from './entities.js';
 
 const TenantKind = { OPERATOR: 'operator', PERSON: 'person', ENTERPRISE: 'enterprise' } as const;
@@ -55,6 +56,12 @@ export class TenantType implements Partial<Tenant> {
 
   @Field(() => EndUsers)
   endUsers!: Tenant['endUsers'];
+
+  @Field(() => ID, { nullable: true })
+  planId!: string | null;
+
+  @Field(() => LimitsType, { nullable: true, description: 'What bounds the tenant as a whole, besides its plan.' })
+  limits!: LimitsType | null;
 }
 
 @ObjectType()
@@ -88,6 +95,42 @@ class UpdateTenantSettingsInput {
 
   @Field(() => EndUsers)
   endUsers!: Tenant['endUsers'];
+}
+
+@InputType({ description: 'What is not given is taken away.' })
+class SetTenantTermsInput {
+  @Field(() => ID)
+  tenantId!: string;
+
+  @Field(() => ID, { nullable: true })
+  planId?: string | null;
+
+  @Field(() => LimitsInput, { nullable: true })
+  limits?: LimitsInput | null;
+}
+
+@ObjectType()
+class SetTenantTermsPayload extends Payload {
+  @Field(() => TenantType, { nullable: true })
+  tenant?: TenantType;
+}
+
+@InputType()
+class SetMemberLimitsInput {
+  @Field(() => ID)
+  memberId!: string;
+
+  @Field(() => ID, { nullable: true, description: TENANT_ARGUMENT })
+  tenantId?: string | null;
+
+  @Field(() => LimitsInput, { nullable: true, description: 'Take the place of the present ones; null for none.' })
+  limits?: LimitsInput | null;
+}
+
+@ObjectType()
+class SetMemberLimitsPayload extends Payload {
+  @Field(() => LimitsType, { nullable: true })
+  limits?: LimitsType | null;
 }
 
 @ObjectType()
@@ -146,6 +189,33 @@ export class TenantsResolver {
     const scope = chooseScope(viewer, tenantId);
     const result = scope instanceof Refusal ? scope : await services.tenants.updateSettings(scope, { endUsers });
     return toPayload(result, (tenant) => ({ tenant }));
+  }
+
+  @Policy('tenant:manage')
+  @Mutation(() => SetTenantTermsPayload, {
+    description: "A tenant's plan, and what bounds it besides. In force for calls that begin a second later.",
+  })
+  async setTenantTerms(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @Arg('input', () => SetTenantTermsInput) { tenantId, ...terms }: SetTenantTermsInput,
+  ): Promise<SetTenantTermsPayload> {
+    const result = isUuid(tenantId)
+      ? await services.tenants.setTerms(withinTenant(viewer, tenantId), terms)
+      : refuse('not_found', ['tenantId']);
+    return toPayload(result, (tenant) => ({ tenant }));
+  }
+
+  @Policy('tenant:configure')
+  @Mutation(() => SetMemberLimitsPayload, { description: "What bounds a member's keys together." })
+  async setMemberLimits(
+    @Ctx() { services }: Context,
+    @CurrentViewer() viewer: Viewer,
+    @Arg('input', () => SetMemberLimitsInput) { tenantId, ...input }: SetMemberLimitsInput,
+  ): Promise<SetMemberLimitsPayload> {
+    const scope = chooseScope(viewer, tenantId);
+    const result = scope instanceof Refusal ? scope : await services.tenants.setMemberLimits(scope, input);
+    return toPayload(result, ({ limits }) => ({ limits }));
   }
 
   @Policy('invitation:create')

@@ -1,9 +1,13 @@
 import { LockMode } from '@mikro-orm/core';
 import { NIL, v7 as uuidv7 } from 'uuid';
-import { refuse, type Refusal } from '../database/refusal.js';
-import { platformScope, type RunTransaction, type Scope } from '../database/transaction.js';
-import { Invitation } from '../identity/entities.js';
+import { z } from 'zod';
+import { checkInput, Refusal, refuse } from '../database/refusal.js';
+import { platformScope, type RunTransaction, type Scope, type Transaction } from '../database/transaction.js';
+import { Invitation, Member, Person } from '../identity/entities.js';
 import { createCode } from '../identity/tokens.js';
+import { Plan } from '../plans/entities.js';
+import { limitsInput } from '../plans/plans.js';
+import { memberObject } from '../publishing/config-objects.js';
 import { publishTenant } from '../providers/providers.js';
 import { Tenant } from './entities.js';
 
@@ -16,6 +20,10 @@ export interface TenantPage {
 
 export type TenantSettings = Pick<Tenant, 'endUsers'>;
 
+const termsInput = z.object({ planId: z.uuid().nullish(), limits: limitsInput });
+const memberLimitsInput = z.object({ memberId: z.uuid(), limits: limitsInput });
+export type TenantTerms = z.input<typeof termsInput>;
+
 export interface Tenants {
   find(scope: Scope): Promise<Tenant>;
   /** The operator's own tenant; null before installation. */
@@ -26,6 +34,10 @@ export interface Tenants {
   setStatus(scope: Scope, status: Tenant['status']): Promise<Tenant | Refusal>;
   /** Takes effect with the calls that begin a second later. */
   updateSettings(scope: Scope, settings: TenantSettings): Promise<Tenant | Refusal>;
+  /** The operator's terms for a tenant. In force for the calls that begin a second later. */
+  setTerms(scope: Scope, terms: TenantTerms): Promise<Tenant | Refusal>;
+  /** What bounds a member's keys together. In force for the calls that begin a second later. */
+  setMemberLimits(scope: Scope, input: z.input<typeof memberLimitsInput>): Promise<Member | Refusal>;
   /** @returns a code that admits one registration within 14 days, shown once */
   invite(scope: Scope): Promise<{ code: string; expiresAt: Date }>;
 }
@@ -54,18 +66,25 @@ export function createTenants({ run }: { run: RunTransaction }): Tenants {
         return tenant;
       }),
 
-    updateSettings: (scope, { endUsers }) =>
-      run(scope, async (transaction) => {
-        // Locked, for it is published with its grants: two changes at once must see each other.
-        const lockMode = LockMode.PESSIMISTIC_WRITE;
-        const tenant = await transaction.em.findOne(Tenant, { id: scope.tenantId }, { lockMode });
-        if (tenant === null) return refuse('not_found', ['tenantId']);
-        tenant.endUsers = endUsers;
-        const details = { endUsers };
-        await transaction.audit({ action: 'tenant-updated', subjectKind: 'tenant', subjectId: tenant.id, details });
-        await publishTenant(transaction, tenant);
-        return tenant;
-      }),
+    updateSettings: (scope, settings) => run(scope, (transaction) => change(transaction, settings)),
+
+    async setTerms(scope, terms) {
+      const checked = checkInput(termsInput, terms);
+      if (checked instanceof Refusal) return checked;
+      const { limits, planId = null } = checked;
+      return run(scope, async (transaction) => {
+        if (planId !== null && (await transaction.em.count(Plan, { id: planId })) === 0) {
+          return refuse('not_found', ['planId']);
+        }
+        return change(transaction, { limits, planId });
+      });
+    },
+
+    async setMemberLimits(scope, input) {
+      const checked = checkInput(memberLimitsInput, input);
+      if (checked instanceof Refusal) return checked;
+      return run(scope, (transaction) => setMemberLimits(transaction, checked));
+    },
 
     invite: (scope) =>
       run(scope, async (transaction) => {
@@ -84,4 +103,32 @@ export function createTenants({ run }: { run: RunTransaction }): Tenants {
         return { code, expiresAt };
       }),
   };
+}
+
+async function change(
+  transaction: Transaction,
+  changes: Partial<Pick<Tenant, 'endUsers' | 'planId' | 'limits'>>,
+): Promise<Tenant | Refusal> {
+  const id = transaction.scope.tenantId;
+  // Locked, for it is published with its grants: two changes at once must see each other.
+  const tenant = await transaction.em.findOne(Tenant, { id }, { lockMode: LockMode.PESSIMISTIC_WRITE });
+  if (tenant === null) return refuse('not_found', ['tenantId']);
+  Object.assign(tenant, changes);
+  await transaction.audit({ action: 'tenant-updated', subjectKind: 'tenant', subjectId: id, details: changes });
+  await publishTenant(transaction, tenant);
+  return tenant;
+}
+
+async function setMemberLimits(
+  transaction: Transaction,
+  { memberId: id, limits }: z.output<typeof memberLimitsInput>,
+): Promise<Member | Refusal> {
+  const { em } = transaction;
+  const member = await em.findOne(Member, { id }, { lockMode: LockMode.PESSIMISTIC_WRITE });
+  if (member === null) return refuse('not_found', ['memberId']);
+  const person = await em.findOneOrFail(Person, { id: member.personId });
+  member.limits = limits;
+  await transaction.audit({ action: 'member-limited', subjectKind: 'member', subjectId: id, details: { limits } });
+  await transaction.publish([memberObject(member, person)]);
+  return member;
 }

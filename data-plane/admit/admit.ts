@@ -63,7 +63,7 @@ export function admitModel(
   if (model?.status !== 'active' || !model.operations.includes(operation)) return refuse('model_not_found', 'model');
   const candidates = findCandidates(model, account, catalogue, operation);
   if ('refused' in candidates) return candidates;
-  const priceCardVersionId = priceInForce(catalogue, model.priceCardId, nowMs);
+  const priceCardVersionId = priceInForce(known, model.priceCardId, nowMs);
   if (priceCardVersionId === undefined) return refuse('price_missing', 'model');
   return {
     ...known,
@@ -131,7 +131,7 @@ export function admitPassthrough(known: WithBody, endpoint: PassthroughEndpoint,
     .find((each) => each.method === method && matchesPattern(endpoint.path, each.path));
   if (route === undefined) return refuse('unknown_path');
   if (!account.tenant.grantedProviderIds.includes(provider.id)) return refuse('provider_not_granted');
-  const priceCardVersionId = priceInForce(catalogue, route.priceCardId, nowMs);
+  const priceCardVersionId = priceInForce(known, route.priceCardId, nowMs);
   if (priceCardVersionId === undefined) return refuse('price_missing');
   return {
     ...known,
@@ -159,8 +159,16 @@ export function admitPassthrough(known: WithBody, endpoint: PassthroughEndpoint,
   };
 }
 
-function priceInForce(catalogue: Catalogue, cardId: string | null, nowMs: number): string | undefined {
-  const card = cardId === null ? undefined : catalogue.rateCards.get(cardId);
+/** By the plan's card where the tenant's plan has one of its own. */
+function priceInForce(
+  { account, catalogue }: { readonly account: Account; readonly catalogue: Catalogue },
+  cardId: string | null,
+  nowMs: number,
+): string | undefined {
+  if (cardId === null) return undefined;
+  const { planId } = account.tenant;
+  const plan = planId === null ? undefined : catalogue.plans.get(planId);
+  const card = catalogue.rateCards.get(plan?.priceCards[cardId] ?? cardId);
   return card === undefined ? undefined : versionInForce(card.versions, nowMs)?.id;
 }
 
@@ -172,7 +180,8 @@ export function callableModels(
 ): readonly { readonly model: ConfigObjectOf<'model'>; readonly owner: string }[] {
   const found = [];
   for (const model of catalogue.models.values()) {
-    if (model.status !== 'active' || priceInForce(catalogue, model.priceCardId, nowMs) === undefined) continue;
+    if (model.status !== 'active' || priceInForce({ account, catalogue }, model.priceCardId, nowMs) === undefined)
+      continue;
     const [operation = 'chat-completions'] = model.operations;
     const candidates = findCandidates(model, account, catalogue, operation);
     if ('refused' in candidates) continue;

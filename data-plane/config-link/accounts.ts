@@ -1,5 +1,7 @@
 import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
+import type { Limits } from '@pingtoken/shared/limits';
 import type { Account } from '../snapshot.js';
+import { InternedValues } from './interned-values.js';
 import { PackedIndex, PackedRows, UUID_BYTES, readUuid, writeUuid } from './packed-rows.js';
 
 /**
@@ -19,9 +21,10 @@ const SHA256_BASE64URL_CHARACTERS = 43;
 const SEALING_KEY_BYTES = 32;
 
 export function createAccountTables(): AccountTables {
-  const keys = createKeyTable();
-  const tenants = createTenantTable();
-  const members = createMemberTable();
+  const limits = new InternedValues<Limits | null>(null);
+  const keys = createKeyTable(limits);
+  const tenants = createTenantTable(limits);
+  const members = createMemberTable(limits);
   return {
     put: (object) => {
       if (object.kind === 'api-key') keys.put(object);
@@ -71,13 +74,14 @@ function createTable(rowBytes: number) {
 
 const NO_EXPIRY = Number.NaN;
 
-/** id 16, hash 32, tenant 16, member 16, expiry 8, seq 8, status 1. */
-function createKeyTable() {
-  const at = { hash: 16, tenant: 48, member: 64, expiresAt: 80, seq: 88, status: 96 };
-  const table = createTable(97);
+/** id 16, hash 32, tenant 16, member 16, expiry 8, seq 8, status 1, limits 4. */
+function createKeyTable(limits: InternedValues<Limits | null>) {
+  const at = { hash: 16, tenant: 48, member: 64, expiresAt: 80, seq: 88, status: 96, limits: 97 };
+  const rowBytes = 101;
+  const table = createTable(rowBytes);
   const byHash = new PackedIndex(table.rows, at.hash, SHA256_BYTES);
   const hash = Buffer.alloc(SHA256_BYTES);
-  const seqOf = (row: number): number => table.rows.bytes.readDoubleLE(row * 97 + at.seq);
+  const seqOf = (row: number): number => table.rows.bytes.readDoubleLE(row * rowBytes + at.seq);
   // A bearer that was imported again after its first key was revoked has two keys: the later one speaks for it.
   const newer = (row: number, than: number): boolean => seqOf(row) > seqOf(than);
 
@@ -86,13 +90,14 @@ function createKeyTable() {
     const row = known >= 0 ? known : table.create(object.id);
     if (known >= 0) byHash.remove(row);
     const { bytes } = table.rows;
-    const start = row * 97;
+    const start = row * rowBytes;
     bytes.write(object.hash, start + at.hash, SHA256_BYTES, 'base64url');
     writeUuid(bytes, start + at.tenant, object.tenantId);
     writeUuid(bytes, start + at.member, object.memberId);
     bytes.writeDoubleLE(object.expiresAt ?? NO_EXPIRY, start + at.expiresAt);
     bytes.writeDoubleLE(object.seq, start + at.seq);
     bytes[start + at.status] = object.status === 'active' ? 1 : 0;
+    bytes.writeUInt32LE(limits.numberOf(object.limits), start + at.limits);
     byHash.add(row);
   }
 
@@ -102,7 +107,7 @@ function createKeyTable() {
     const row = byHash.find(hash, newer);
     if (row < 0) return undefined;
     const { bytes } = table.rows;
-    const start = row * 97;
+    const start = row * rowBytes;
     const expiresAt = bytes.readDoubleLE(start + at.expiresAt);
     return {
       kind: 'api-key',
@@ -113,6 +118,7 @@ function createKeyTable() {
       hash: keyHash,
       status: bytes[start + at.status] === 1 ? 'active' : 'revoked',
       expiresAt: Number.isNaN(expiresAt) ? null : expiresAt,
+      limits: limits.valueOf(bytes.readUInt32LE(start + at.limits)),
     };
   }
 
@@ -129,25 +135,15 @@ const PSEUDONYM_KEY_BYTES = 32;
 /** Bits of one byte. */
 const PSEUDONYM = 1;
 const HAS_KEY = 2;
+const HAS_PLAN = 4;
 
-/** id 16, seq 8, grant set 4, status 1, end users 1, pseudonym key 32. */
-function createTenantTable() {
-  const at = { seq: 16, grants: 24, status: 28, endUsers: 29, pseudonymKey: 30 };
-  const rowBytes = 62;
+/** id 16, seq 8, grant set 4, status 1, flags 1, pseudonym key 32, limits 4, plan 16. */
+function createTenantTable(limits: InternedValues<Limits | null>) {
+  const at = { seq: 16, grants: 24, status: 28, flags: 29, pseudonymKey: 30, limits: 62, plan: 66 };
+  const rowBytes = 82;
   const table = createTable(rowBytes);
-  // Tenants of one plan share their grants, so that there are far fewer sets than tenants. Sets are kept for as long as
-  // the tables are, that is until the next snapshot.
-  const grantSets: (readonly string[])[] = [];
-  const grantSetByText = new Map<string, number>();
-
-  function grantSetOf(providerIds: readonly string[]): number {
-    const text = providerIds.join();
-    const known = grantSetByText.get(text);
-    if (known !== undefined) return known;
-    grantSetByText.set(text, grantSets.length);
-    grantSets.push(Object.freeze([...providerIds]));
-    return grantSets.length - 1;
-  }
+  // Tenants of one plan share their grants, so that there are far fewer sets than tenants.
+  const grants = new InternedValues<readonly string[]>([]);
 
   return {
     put: (object: ConfigObjectOf<'tenant'>): void => {
@@ -155,18 +151,23 @@ function createTenantTable() {
       const start = (known >= 0 ? known : table.create(object.id)) * rowBytes;
       const { bytes } = table.rows;
       bytes.writeDoubleLE(object.seq, start + at.seq);
-      bytes.writeUInt32LE(grantSetOf(object.grantedProviderIds), start + at.grants);
+      bytes.writeUInt32LE(grants.numberOf(object.grantedProviderIds), start + at.grants);
+      bytes.writeUInt32LE(limits.numberOf(object.limits), start + at.limits);
       bytes[start + at.status] = object.status === 'active' ? 1 : 0;
-      const { endUsers, pseudonymKey } = object;
-      bytes[start + at.endUsers] = (endUsers === 'pseudonym' ? PSEUDONYM : 0) | (pseudonymKey === null ? 0 : HAS_KEY);
+      const { endUsers, pseudonymKey, planId } = object;
+      bytes[start + at.flags] =
+        (endUsers === 'pseudonym' ? PSEUDONYM : 0) |
+        (pseudonymKey === null ? 0 : HAS_KEY) |
+        (planId === null ? 0 : HAS_PLAN);
       if (pseudonymKey !== null) bytes.write(pseudonymKey, start + at.pseudonymKey, PSEUDONYM_KEY_BYTES, 'base64url');
+      if (planId !== null) writeUuid(bytes, start + at.plan, planId);
     },
     find: (id: string): ConfigObjectOf<'tenant'> | undefined => {
       const row = table.find(id);
       if (row < 0) return undefined;
       const { bytes } = table.rows;
       const start = row * rowBytes;
-      const endUsers = bytes[start + at.endUsers] ?? 0;
+      const flags = bytes[start + at.flags] ?? 0;
       const keyStart = start + at.pseudonymKey;
       return {
         kind: 'tenant',
@@ -174,10 +175,12 @@ function createTenantTable() {
         seq: bytes.readDoubleLE(start + at.seq),
         status: bytes[start + at.status] === 1 ? 'active' : 'suspended',
         // The set is shared and frozen; the contract's type does not say so.
-        grantedProviderIds: (grantSets[bytes.readUInt32LE(start + at.grants)] ?? []) as string[],
-        endUsers: (endUsers & PSEUDONYM) === 0 ? 'drop' : 'pseudonym',
+        grantedProviderIds: grants.valueOf(bytes.readUInt32LE(start + at.grants)) as string[],
+        endUsers: (flags & PSEUDONYM) === 0 ? 'drop' : 'pseudonym',
         pseudonymKey:
-          (endUsers & HAS_KEY) === 0 ? null : bytes.toString('base64url', keyStart, keyStart + PSEUDONYM_KEY_BYTES),
+          (flags & HAS_KEY) === 0 ? null : bytes.toString('base64url', keyStart, keyStart + PSEUDONYM_KEY_BYTES),
+        planId: (flags & HAS_PLAN) === 0 ? null : readUuid(bytes, start + at.plan),
+        limits: limits.valueOf(bytes.readUInt32LE(start + at.limits)),
       };
     },
     remove: (id: string): void => {
@@ -187,30 +190,33 @@ function createTenantTable() {
   };
 }
 
-/** id 16, tenant 16, sealing key 32, seq 8. */
-function createMemberTable() {
-  const at = { tenant: 16, sealingKey: 32, seq: 64 };
-  const table = createTable(72);
+/** id 16, tenant 16, sealing key 32, seq 8, limits 4. */
+function createMemberTable(limits: InternedValues<Limits | null>) {
+  const at = { tenant: 16, sealingKey: 32, seq: 64, limits: 72 };
+  const rowBytes = 76;
+  const table = createTable(rowBytes);
   return {
     put: (object: ConfigObjectOf<'member'>): void => {
       const known = table.find(object.id);
-      const start = (known >= 0 ? known : table.create(object.id)) * 72;
+      const start = (known >= 0 ? known : table.create(object.id)) * rowBytes;
       const { bytes } = table.rows;
       writeUuid(bytes, start + at.tenant, object.tenantId);
       bytes.write(object.sealingKey, start + at.sealingKey, SEALING_KEY_BYTES, 'base64url');
       bytes.writeDoubleLE(object.seq, start + at.seq);
+      bytes.writeUInt32LE(limits.numberOf(object.limits), start + at.limits);
     },
     find: (id: string): ConfigObjectOf<'member'> | undefined => {
       const row = table.find(id);
       if (row < 0) return undefined;
       const { bytes } = table.rows;
-      const start = row * 72;
+      const start = row * rowBytes;
       return {
         kind: 'member',
         id,
         seq: bytes.readDoubleLE(start + at.seq),
         tenantId: readUuid(bytes, start + at.tenant),
         sealingKey: bytes.toString('base64url', start + at.sealingKey, start + at.sealingKey + SEALING_KEY_BYTES),
+        limits: limits.valueOf(bytes.readUInt32LE(start + at.limits)),
       };
     },
     remove: (id: string): void => {

@@ -22,6 +22,7 @@ export function createCatalogue({ position, objects, contentKeys }: CataloguePar
   const providers = new Map<string, ConfigObjectOf<'provider'>>();
   const providersBySlug = new Map<string, ConfigObjectOf<'provider'>>();
   const rateCards = new Map<string, ConfigObjectOf<'rate-card'>>();
+  const plans = new Map<string, ConfigObjectOf<'plan'>>();
   const credentials = new Map<string, ConfigObjectOf<'credential'>>();
   const routes = new Map<string, ConfigObjectOf<'route'>[]>();
   const passthroughRoutes = new Map<string, ConfigObjectOf<'passthrough-route'>[]>();
@@ -29,6 +30,7 @@ export function createCatalogue({ position, objects, contentKeys }: CataloguePar
   for (const object of objects) {
     if (object.kind === 'model') putNewer(models, object.name, object);
     else if (object.kind === 'rate-card') rateCards.set(object.id, object);
+    else if (object.kind === 'plan') plans.set(object.id, object);
     else if (object.kind === 'credential') credentials.set(object.id, object);
     else if (object.kind === 'route') append(routes, routeKey(object.modelId, object.tenantId), object);
     else if (object.kind === 'passthrough-route') append(passthroughRoutes, object.providerId, object);
@@ -44,6 +46,7 @@ export function createCatalogue({ position, objects, contentKeys }: CataloguePar
     providers,
     providersBySlug,
     rateCards,
+    plans,
     routes: (modelId, tenantId) => {
       const own = routes.get(routeKey(modelId, tenantId));
       const general = routes.get(routeKey(modelId, null)) ?? NONE;

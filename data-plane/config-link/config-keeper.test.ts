@@ -112,12 +112,15 @@ describe('the config keeper', () => {
   it('finds accounts whole, and secrets opened', async () => {
     expect((await takeSnapshot()).acks).toEqual([{ status: 'applied', position: journal.position }]);
     expect(keeper.state?.findAccount(sha256(keyId))).toEqual({
-      apiKey: { ...key('active'), seq: 3 },
+      apiKey: { ...key('active'), seq: 3, limits: null },
       tenant: {
         ...{ kind: 'tenant', id: tenantId, seq: 1, status: 'active', grantedProviderIds: [providerId] },
-        ...{ endUsers: 'pseudonym', pseudonymKey },
+        ...{ endUsers: 'pseudonym', pseudonymKey, planId: null, limits: null },
       },
-      member: { kind: 'member', id: memberId, seq: 2, tenantId, sealingKey: Buffer.alloc(32, 5).toString('base64url') },
+      member: {
+        ...{ kind: 'member', id: memberId, seq: 2, tenantId, limits: null },
+        sealingKey: Buffer.alloc(32, 5).toString('base64url'),
+      },
     });
     expect(keeper.state?.findAccount(sha256('unknown'))).toBeUndefined();
     expect(keeper.state?.findAccount('not a hash')).toBeUndefined();

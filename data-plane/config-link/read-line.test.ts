@@ -27,9 +27,23 @@ describe('readPlainObject', () => {
       sealingKey: mostly(hash),
       status: mostly(fc.constantFrom('active', 'revoked', 'frozen')),
       expiresAt: mostly(fc.oneof(fc.constant(null), fc.integer(), fc.double())),
+      limits: mostly(fc.constant(null)),
       deleted: fc.option(fc.boolean(), { nil: undefined, freq: 20 }),
     },
-    { requiredKeys: ['kind', 'id', 'seq', 'tenantId', 'memberId', 'hash', 'sealingKey', 'status', 'expiresAt'] },
+    {
+      requiredKeys: [
+        'kind',
+        'id',
+        'seq',
+        'tenantId',
+        'memberId',
+        'hash',
+        'sealingKey',
+        'status',
+        'expiresAt',
+        'limits',
+      ],
+    },
   );
 
   it('takes nothing that the contract would not take, and takes it for the same', () => {
@@ -52,8 +66,16 @@ describe('readPlainObject', () => {
     const ids = { id: crypto.randomUUID(), tenantId: crypto.randomUUID(), memberId: crypto.randomUUID() };
     const hash43 = Buffer.alloc(32, 1).toString('base64url');
     expect(
-      readPlainObject({ kind: 'api-key', seq: 1, ...ids, hash: hash43, status: 'active', expiresAt: null }),
+      readPlainObject({
+        kind: 'api-key',
+        seq: 1,
+        ...ids,
+        hash: hash43,
+        status: 'active',
+        expiresAt: null,
+        limits: null,
+      }),
     ).toBeDefined();
-    expect(readPlainObject({ kind: 'member', seq: 1, ...ids, sealingKey: hash43 })).toBeDefined();
+    expect(readPlainObject({ kind: 'member', seq: 1, ...ids, sealingKey: hash43, limits: null })).toBeDefined();
   });
 });

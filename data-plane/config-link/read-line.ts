@@ -25,7 +25,7 @@ function isPlainHead(value: object): value is PlainHead {
 }
 
 function isApiKey(value: PlainHead): value is ConfigObjectOf<'api-key'> {
-  const { tenantId, memberId, hash, status, expiresAt } = value as Partial<
+  const { tenantId, memberId, hash, status, expiresAt, limits } = value as Partial<
     Record<keyof ConfigObjectOf<'api-key'>, unknown>
   >;
   return (
@@ -33,13 +33,14 @@ function isApiKey(value: PlainHead): value is ConfigObjectOf<'api-key'> {
     isUuid(memberId) &&
     is32Bytes(hash) &&
     (status === 'active' || status === 'revoked') &&
-    (expiresAt === null || Number.isSafeInteger(expiresAt))
+    (expiresAt === null || Number.isSafeInteger(expiresAt)) &&
+    limits === null
   );
 }
 
 function isMember(value: PlainHead): value is ConfigObjectOf<'member'> {
-  const { tenantId, sealingKey } = value as Partial<Record<keyof ConfigObjectOf<'member'>, unknown>>;
-  return isUuid(tenantId) && is32Bytes(sealingKey);
+  const { tenantId, sealingKey, limits } = value as Partial<Record<keyof ConfigObjectOf<'member'>, unknown>>;
+  return isUuid(tenantId) && is32Bytes(sealingKey) && limits === null;
 }
 
 const PLAIN_UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;

@@ -29,6 +29,7 @@ export class MemoryConfig implements Snapshot {
   readonly accounts = new Map<string, Account>();
   readonly models = new Map<string, ConfigObjectOf<'model'>>();
   readonly routeList: ConfigObjectOf<'route'>[] = [];
+  readonly plans: ConfigObjectOf<'plan'>[] = [];
   readonly passthrough: ConfigObjectOf<'passthrough-route'>[] = [];
   isLoaded = true;
   readonly #tenantId = randomUUID();
@@ -79,6 +80,7 @@ export class MemoryConfig implements Snapshot {
       providers: new Map([[this.provider.id, this.provider]]),
       providersBySlug: new Map([[this.provider.slug, this.provider]]),
       rateCards: new Map([[this.rateCard.id, this.rateCard]]),
+      plans: new Map(this.plans.map((plan) => [plan.id, plan])),
       passthroughRoutes: (providerId) => this.passthrough.filter((route) => route.providerId === providerId),
       secretOf: () => this.secret,
     };
@@ -104,6 +106,7 @@ export class MemoryConfig implements Snapshot {
         hash,
         status: 'active',
         expiresAt: null,
+        limits: null,
         ...key,
       },
       tenant: {
@@ -114,9 +117,11 @@ export class MemoryConfig implements Snapshot {
         grantedProviderIds: [this.provider.id],
         endUsers: 'pseudonym',
         pseudonymKey: 'k'.repeat(43),
+        planId: null,
+        limits: null,
         ...tenant,
       },
-      member: { kind: 'member', id: memberId, seq: 5, tenantId, sealingKey },
+      member: { kind: 'member', id: memberId, seq: 5, tenantId, sealingKey, limits: null },
     });
     return secret;
   }
