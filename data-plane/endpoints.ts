@@ -1,5 +1,5 @@
 import type { Dialect } from '@pingtoken/shared/config-snapshot';
-import type { Operation } from '@pingtoken/shared/usage-event';
+import type { ReportingOperation } from './dialects/operations/read-usage.js';
 import { refuse, type Refusal } from './http-error.js';
 
 /** What a path and a method ask for. */
@@ -14,10 +14,14 @@ export type Endpoint =
 /** A call of a model that its body names. */
 export interface ModelEndpoint {
   readonly name: 'model-call';
-  readonly operation: Operation;
+  readonly operation: ReportingOperation;
   /** Behind the base URL of a provider of the same dialect, as callers have it behind theirs: `/images/edits`. */
   readonly path: string;
+  readonly accepts: readonly BodyKind[];
 }
+
+/** How a body is written. */
+export type BodyKind = 'json' | 'multipart';
 
 /** Gemini's callers say in the path what others say in the body. */
 export interface ContentEndpoint {
@@ -62,15 +66,24 @@ const VERSION_PREFIX = '/v1';
 const PASSTHROUGH_PREFIX = '/passthrough/';
 const MODEL_PREFIX = '/v1/models/';
 
+const JSON_ONLY = ['json'] as const;
+
 /** Endpoints that are one path, by what they serve. All are called with POST. */
 const MODEL_ENDPOINTS: ReadonlyMap<string, ModelEndpoint> = new Map(
   (
     [
-      ['/chat/completions', 'chat-completions'],
-      ['/messages', 'chat-completions'],
-      ['/embeddings', 'embeddings'],
+      ['/chat/completions', 'chat-completions', JSON_ONLY],
+      ['/messages', 'chat-completions', JSON_ONLY],
+      ['/completions', 'completions', JSON_ONLY],
+      ['/responses', 'responses', JSON_ONLY],
+      ['/embeddings', 'embeddings', JSON_ONLY],
+      ['/images/generations', 'images', JSON_ONLY],
+      ['/images/edits', 'images', JSON_ONLY],
+      ['/audio/speech', 'speech', JSON_ONLY],
+      ['/moderations', 'moderations', JSON_ONLY],
+      ['/rerank', 'rerank', JSON_ONLY],
     ] as const
-  ).map(([path, operation]) => [path, { name: 'model-call', operation, path }]),
+  ).map(([path, operation, accepts]) => [path, { name: 'model-call', operation, path, accepts }]),
 );
 
 const LIST_MODELS: Endpoint = { name: 'list-models' };

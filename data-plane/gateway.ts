@@ -134,7 +134,7 @@ function admit(whole: WithBody, nowMs: number): Admitted | Refusal {
     return isRefusal(request) ? request : admitModel(whole, 'chat-completions', request, nowMs);
   }
   if (endpoint.name !== 'model-call') return refuse('unknown_path');
-  const request = whole.dialect === 'anthropic' ? readAnthropicBody(body) : readOpenAiRequest(body);
+  const request = whole.dialect === 'anthropic' ? readAnthropicBody(body) : readOpenAiRequest(body, endpoint.operation);
   return isRefusal(request) ? request : admitModel(whole, endpoint.operation, request, nowMs);
 }
 

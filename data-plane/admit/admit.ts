@@ -1,5 +1,5 @@
 import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
-import { versionInForce } from '@pingtoken/shared/rate-card';
+import { versionInForce, type RateCardVersion, type Usage } from '@pingtoken/shared/rate-card';
 import type { Operation, UsageEvent } from '@pingtoken/shared/usage-event';
 import type { WithBody } from '../authenticate.js';
 import type { AnthropicRequest } from '../dialects/anthropic-request.js';
@@ -43,6 +43,8 @@ export type Admitted = WithBody & {
   /** Milliseconds since 1970; chooses the price versions, whenever the call ends. */
   readonly admittedAt: number;
   readonly priceCardVersionId: string;
+  /** What is charged where an answer was given and reports nothing; undefined where that is to be estimated. */
+  readonly assumedUsage: Usage | undefined;
   /** Never empty. */
   readonly candidates: readonly Candidate[];
 };
@@ -63,8 +65,8 @@ export function admitModel(
   if (model?.status !== 'active' || !model.operations.includes(operation)) return refuse('model_not_found', 'model');
   const candidates = findCandidates(model, account, catalogue, operation);
   if ('refused' in candidates) return candidates;
-  const priceCardVersionId = priceInForce(known, model.priceCardId, nowMs);
-  if (priceCardVersionId === undefined) return refuse('price_missing', 'model');
+  const price = priceInForce(known, model.priceCardId, nowMs);
+  if (price === undefined) return refuse('price_missing', 'model');
   return {
     ...known,
     operation,
@@ -73,9 +75,18 @@ export function admitModel(
     task: { kind: 'metered', request },
     member: account.member,
     admittedAt: nowMs,
-    priceCardVersionId,
+    priceCardVersionId: price.id,
+    assumedUsage: request.dialect === 'openai' ? pricedPart(request.assumedUsage, price) : undefined,
     candidates,
   };
+}
+
+/** What the card states no rate for cannot be charged: speech that is sold by its tokens has no price by its characters. */
+function pricedPart(usage: Usage | undefined, { rates }: RateCardVersion): Usage | undefined {
+  if (usage === undefined) return undefined;
+  const isPriced = ([dimension]: [string, number]): boolean =>
+    dimension === 'request' || Object.hasOwn(rates, dimension);
+  return Object.fromEntries(Object.entries(usage).filter(isPriced));
 }
 
 /** The ways to a model through providers that are on and that the tenant has granted. */
@@ -131,8 +142,8 @@ export function admitPassthrough(known: WithBody, endpoint: PassthroughEndpoint,
     .find((each) => each.method === method && matchesPattern(endpoint.path, each.path));
   if (route === undefined) return refuse('unknown_path');
   if (!account.tenant.grantedProviderIds.includes(provider.id)) return refuse('provider_not_granted');
-  const priceCardVersionId = priceInForce(known, route.priceCardId, nowMs);
-  if (priceCardVersionId === undefined) return refuse('price_missing');
+  const price = priceInForce(known, route.priceCardId, nowMs);
+  if (price === undefined) return refuse('price_missing');
   return {
     ...known,
     operation: 'passthrough',
@@ -142,7 +153,8 @@ export function admitPassthrough(known: WithBody, endpoint: PassthroughEndpoint,
     task: { kind: 'passthrough', method, path: endpoint.path, query: endpoint.query },
     member: account.member,
     admittedAt: nowMs,
-    priceCardVersionId,
+    priceCardVersionId: price.id,
+    assumedUsage: { request: 1 },
     candidates: [
       {
         targetId: null,
@@ -164,12 +176,12 @@ function priceInForce(
   { account, catalogue }: { readonly account: Account; readonly catalogue: Catalogue },
   cardId: string | null,
   nowMs: number,
-): string | undefined {
+): RateCardVersion | undefined {
   if (cardId === null) return undefined;
   const { planId } = account.tenant;
   const plan = planId === null ? undefined : catalogue.plans.get(planId);
   const card = catalogue.rateCards.get(plan?.priceCards[cardId] ?? cardId);
-  return card === undefined ? undefined : versionInForce(card.versions, nowMs)?.id;
+  return card === undefined ? undefined : versionInForce(card.versions, nowMs);
 }
 
 /** The models that a tenant could call now, and no others: it may not know that others exist. */

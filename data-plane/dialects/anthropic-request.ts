@@ -1,6 +1,7 @@
 import type { Refusal } from '../http-error.js';
+import { END_USER_FIELDS, endUserPlaces, endUserSplices, type EndUserSetting } from './end-user.js';
 import { invalidField, isFlag, isModelName, MeteredKeys, readJsonBody } from './json-request.js';
-import { spliceBytes, type Range } from './json-scanner.js';
+import { spliceBytes, type Range, type Splice } from './json-scanner.js';
 
 /** A request to the Messages API: the raw bytes and what the stages need to know of them. */
 export interface AnthropicRequest {
@@ -9,9 +10,10 @@ export interface AnthropicRequest {
   readonly model: string;
   readonly streamed: boolean;
   readonly modelPlace: Range;
+  readonly endUserPlaces: ReadonlyMap<string, Range> | undefined;
 }
 
-const METERED = new MeteredKeys('model', 'stream');
+const METERED = new MeteredKeys('model', 'stream', ...END_USER_FIELDS.anthropic);
 
 /** https://platform.claude.com/docs/en/api/messages */
 export function readAnthropicBody(bytes: Buffer): AnthropicRequest | Refusal {
@@ -21,11 +23,22 @@ export function readAnthropicBody(bytes: Buffer): AnthropicRequest | Refusal {
   const modelPlace = body.scan.values.get('model');
   if (!isModelName(model) || modelPlace === undefined) return invalidField('model');
   if (!isFlag(stream)) return invalidField('stream');
-  return { dialect: 'anthropic', bytes, model, streamed: stream === true, modelPlace };
+  const places = endUserPlaces('anthropic', body.scan.values);
+  return { dialect: 'anthropic', bytes, model, streamed: stream === true, modelPlace, endUserPlaces: places };
 }
 
-/** The bytes for a provider of the same dialect: every one but the model's name is the caller's own. */
-export function editAnthropicRequest(request: AnthropicRequest, upstreamModel: string): Buffer {
-  if (upstreamModel === request.model) return request.bytes;
-  return spliceBytes(request.bytes, [{ ...request.modelPlace, bytes: Buffer.from(JSON.stringify(upstreamModel)) }]);
+/** The bytes for a provider of the same dialect: all but the model's name and the end user are the caller's own. */
+export function editAnthropicRequest(
+  request: AnthropicRequest,
+  upstreamModel: string,
+  setting: EndUserSetting,
+): Buffer {
+  const { bytes, modelPlace, endUserPlaces: values } = request;
+  const splices: Splice[] = [];
+  if (upstreamModel !== request.model) {
+    splices.push({ ...modelPlace, bytes: Buffer.from(JSON.stringify(upstreamModel)) });
+  }
+  if (values !== undefined) splices.push(...endUserSplices({ dialect: 'anthropic', bytes, values, setting }));
+  splices.sort((one, other) => one.start - other.start);
+  return spliceBytes(bytes, splices);
 }

@@ -43,6 +43,20 @@ export const END_USER_FIELDS: Readonly<Record<EndUserDialect, ReadonlySet<string
   gemini: new Set(Object.keys(RULES.gemini)),
 };
 
+/** @returns of what a scan found, what says something of the end user; undefined where nothing does */
+export function endUserPlaces(
+  dialect: EndUserDialect,
+  values: ReadonlyMap<string, Range>,
+): ReadonlyMap<string, Range> | undefined {
+  for (const name of values.keys()) if (END_USER_FIELDS[dialect].has(name)) return values;
+  return undefined;
+}
+
+/** The pseudonym of an end user whom a provider of another dialect is to be told of; undefined where it is not told. */
+export function hideEndUser(endUser: string, { endUsers, pseudonymKey }: EndUserSetting): string | undefined {
+  return endUsers === 'drop' || pseudonymKey === null ? undefined : pseudonymOf(pseudonymKey, endUser);
+}
+
 /**
  * The edits that hide the end user from the provider.
  * @param bytes valid JSON, an object without equal keys

@@ -1,19 +1,23 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { EndUserSetting } from './end-user.js';
 import { editOpenAiRequest, readOpenAiRequest, type OpenAiRequest } from './openai-request.js';
+import type { ReportingOperation } from './operations/read-usage.js';
 
-function read(text: string): OpenAiRequest {
-  const request = readOpenAiRequest(Buffer.from(text));
+const PSEUDONYM: EndUserSetting = { endUsers: 'pseudonym', pseudonymKey: Buffer.alloc(32, 7).toString('base64url') };
+
+function read(text: string, operation: ReportingOperation = 'chat-completions'): OpenAiRequest {
+  const request = readOpenAiRequest(Buffer.from(text), operation);
   if ('refused' in request) throw new Error(`refused: ${request.refused}`);
   return request;
 }
 
-function edit(text: string, upstreamModel = 'upstream'): string {
-  return editOpenAiRequest(read(text), upstreamModel).toString();
+function edit(text: string, upstreamModel = 'upstream', operation: ReportingOperation = 'chat-completions'): string {
+  return editOpenAiRequest(read(text, operation), upstreamModel, PSEUDONYM).toString();
 }
 
-function refusalOf(text: string | Buffer): string {
-  const request = readOpenAiRequest(Buffer.from(text));
+function refusalOf(text: string | Buffer, operation: ReportingOperation = 'chat-completions'): string {
+  const request = readOpenAiRequest(Buffer.from(text), operation);
   return 'refused' in request ? request.refused : 'accepted';
 }
 
@@ -72,7 +76,7 @@ describe('the edits of a request', () => {
   it('leave a request alone that names the model as the provider does and asks for its usage', () => {
     const text = '{"model":"m","stream":true,"stream_options":{"include_usage":true}}';
     const request = read(text);
-    expect(editOpenAiRequest(request, 'm')).toBe(request.bytes);
+    expect(editOpenAiRequest(request, 'm', PSEUDONYM)).toBe(request.bytes);
   });
 
   it('do not ask for usage where nothing is streamed', () => {
@@ -84,6 +88,63 @@ describe('the edits of a request', () => {
     expect(edit('{"mod\\u0065l":"m","\\u0073tream":true}')).toBe(
       '{"stream_options":{"include_usage":true},"mod\\u0065l":"upstream","\\u0073tream":true}',
     );
+  });
+
+  it.each(['responses', 'images', 'speech', 'embeddings', 'rerank'] as const)(
+    'do not ask for usage where the API has no option for it: %s',
+    (operation) => {
+      expect(edit('{"model":"m","stream":true}', 'upstream', operation)).toBe('{"model":"upstream","stream":true}');
+      const own = '{"model":"m","stream":true,"stream_options":{"include_obfuscation":false}}';
+      expect(edit(own, 'm', operation)).toBe(own);
+      expect(read(own, operation).asksForUsage).toBe(true);
+    },
+  );
+
+  it('hide the end user, whatever stands beside it', () => {
+    const edited = edit(
+      '{"user":"ada","stream":true,"model":"m","metadata":{"a":"ada"}, "messages":[{"user":"kept"}]}',
+    );
+    expect(edited).not.toContain('"ada"');
+    expect(JSON.parse(edited)).toEqual({
+      stream_options: { include_usage: true },
+      user: expect.stringMatching(/^u_/) as unknown,
+      stream: true,
+      model: 'upstream',
+      metadata: { a: expect.stringMatching(/^u_/) as unknown },
+      messages: [{ user: 'kept' }],
+    });
+    const dropped = editOpenAiRequest(read('{"user":"ada","stream":true,"model":"m"}'), 'up', {
+      endUsers: 'drop',
+      pseudonymKey: null,
+    });
+    expect(dropped.toString()).toBe('{"stream_options":{"include_usage":true},"stream":true,"model":"up"}');
+  });
+});
+
+describe('what a request is charged for where its answer reports nothing', () => {
+  it.each([
+    ['speech', '{"model":"m","input":"na\u00efve 🙂!"}', { characters: 8, request: 1 }],
+    ['speech', '{"model":"m","input":"\ud83d\ude42\ud83d"}', { characters: 2, request: 1 }],
+    ['speech', '{"model":"m"}', { characters: 0, request: 1 }],
+    ['images', '{"model":"m","n":3}', { image: 3, request: 1 }],
+    ['images', '{"model":"m","n":1e9}', { image: 1, request: 1 }],
+    ['images', '{"model":"m","n":-1}', { image: 1, request: 1 }],
+    ['rerank', '{"model":"m"}', { request: 1 }],
+    ['chat-completions', '{"model":"m"}', undefined],
+  ] as const)('%s of %s', (operation, text, usage) => {
+    expect(read(text, operation).assumedUsage).toEqual(usage);
+  });
+});
+
+describe('a stream is known by the field of its operation', () => {
+  it.each([
+    ['speech', '{"model":"m","stream_format":"sse"}', true],
+    ['speech', '{"model":"m","stream_format":"audio"}', false],
+    ['chat-completions', '{"model":"m","stream_format":"sse"}', false],
+    ['images', '{"model":"m","stream":true}', true],
+    ['responses', '{"model":"m","stream":true}', true],
+  ] as const)('%s of %s', (operation, text, streamed) => {
+    expect(read(text, operation).streamed).toBe(streamed);
   });
 });
 
@@ -138,6 +199,19 @@ describe('a request is refused', () => {
   ])('where a field that is metered has another type: %s', (text) => {
     expect(refusalOf(text)).toBe('invalid_request');
   });
+
+  it.each(['{"model":"a","background":true}', '{"model":"a","background":"true"}', '{"model":"a","background":1}'])(
+    'where a response is to be made in the background: %s',
+    (text) => {
+      expect(refusalOf(text, 'responses')).toBe('unsupported_field');
+      expect(refusalOf(text.replace('background', 'Background'), 'responses')).toBe('duplicate_field');
+    },
+  );
+
+  it('where it names the end user in a case that some providers read too', () => {
+    expect(refusalOf('{"model":"a","User":"ada"}')).toBe('duplicate_field');
+    expect(refusalOf('{"model":"a","background":false}', 'responses')).toBe('accepted');
+  });
 });
 
 describe('any input', () => {
@@ -146,7 +220,7 @@ describe('any input', () => {
       fc.property(
         fc.string({ unit: fc.constantFrom('{', '}', '[', ']', '"', '\\', ':', ',', 'model', ' ', '1', 'null') }),
         (text) => {
-          const request = readOpenAiRequest(Buffer.from(text));
+          const request = readOpenAiRequest(Buffer.from(text), 'chat-completions');
           if ('refused' in request) return;
           expect(JSON.parse(text)).toHaveProperty('model', request.model);
         },

@@ -1,19 +1,26 @@
+import type { Usage } from '@pingtoken/shared/rate-card';
 import { refuse, type Refusal } from '../http-error.js';
+import { END_USER_FIELDS, endUserPlaces, endUserSplices, type EndUserSetting } from './end-user.js';
 import { decodeKey, invalidField, isFlag, isModelName, MeteredKeys, readJsonBody } from './json-request.js';
 import { scanObject, spliceBytes, type Range, type Splice } from './json-scanner.js';
+import { assumedUsage } from './operations/assumed-usage.js';
+import type { ReportingOperation } from './operations/read-usage.js';
 
 /**
  * A request in OpenAI's dialect: the raw bytes, what the stages need to know of them, and where that stands.
- * https://platform.openai.com/docs/api-reference/chat/create
+ * https://platform.openai.com/docs/api-reference
  */
 export interface OpenAiRequest {
   readonly dialect: 'openai';
+  readonly bodyKind: 'json';
   readonly bytes: Buffer;
   /** The alias that the caller named. */
   readonly model: string;
   readonly streamed: boolean;
-  /** The caller wants to see the usage at the end of its stream. */
+  /** The usage at the end of a stream is for the caller to see: it asked for it, or this operation always has it. */
   readonly asksForUsage: boolean;
+  /** What is charged where the answer reports nothing; see {@link assumedUsage}. */
+  readonly assumedUsage: Usage | undefined;
   readonly places: Places;
 }
 
@@ -22,6 +29,8 @@ interface Places {
   readonly bodyStart: number;
   readonly model: Range;
   readonly streamOptions: StreamOptionsPlace;
+  /** Of what is said of the end user. */
+  readonly endUser: ReadonlyMap<string, Range> | undefined;
 }
 
 type StreamOptionsPlace =
@@ -35,28 +44,59 @@ type StreamOptionsPlace =
       readonly includeUsage: Range | undefined;
     };
 
-const METERED = new MeteredKeys('model', 'stream', 'stream_options');
+/** What else than the model and the stream decides what is metered. */
+const METERED: Readonly<Record<ReportingOperation, MeteredKeys>> = {
+  'chat-completions': meteredKeys('stream_options'),
+  completions: meteredKeys('stream_options'),
+  embeddings: meteredKeys(),
+  responses: meteredKeys('background'),
+  images: meteredKeys('n'),
+  speech: meteredKeys('input', 'stream_format'),
+  transcriptions: meteredKeys(),
+  translations: meteredKeys(),
+  moderations: meteredKeys(),
+  rerank: meteredKeys(),
+};
 const USAGE_KEYS: ReadonlySet<string> = new Set(['include_usage']);
 
-/** By hand, for this is on the way of every call, and all but these three fields is the provider's to judge. */
-export function readOpenAiRequest(bytes: Buffer): OpenAiRequest | Refusal {
-  const body = readJsonBody(bytes, METERED);
+function meteredKeys(...names: readonly string[]): MeteredKeys {
+  return new MeteredKeys('model', 'stream', ...names, ...END_USER_FIELDS.openai);
+}
+
+/** By hand, for this is on the way of every call, and all but these few fields is the provider's to judge. */
+export function readOpenAiRequest(bytes: Buffer, operation: ReportingOperation): OpenAiRequest | Refusal {
+  const body = readJsonBody(bytes, METERED[operation]);
   if ('refused' in body) return body;
   const { fields, scan } = body;
-  const { model, stream, stream_options: streamOptions } = fields;
+  const { model, stream } = fields;
   const modelRange = scan.values.get('model');
   if (!isModelName(model) || modelRange === undefined) return invalidField('model');
   if (!isFlag(stream)) return invalidField('stream');
-  const place = locateStreamOptions(bytes, streamOptions, scan.values.get('stream_options'));
+  if (operation === 'responses' && (fields['background'] ?? false) !== false) return refuseBackground();
+  const hasUsageOption = operation === 'chat-completions' || operation === 'completions';
+  const range = hasUsageOption ? scan.values.get('stream_options') : undefined;
+  const place = locateStreamOptions(bytes, fields['stream_options'], range);
   if ('refused' in place) return place;
   return {
     dialect: 'openai',
+    bodyKind: 'json',
     bytes,
     model,
-    streamed: stream === true,
-    asksForUsage: place.kind === 'object' && place.asksForUsage,
-    places: { bodyStart: scan.bodyStart, model: modelRange, streamOptions: place },
+    streamed: stream === true || (operation === 'speech' && fields['stream_format'] === 'sse'),
+    asksForUsage: !hasUsageOption || (place.kind === 'object' && place.asksForUsage),
+    assumedUsage: assumedUsage(operation, fields),
+    places: {
+      bodyStart: scan.bodyStart,
+      model: modelRange,
+      streamOptions: place,
+      endUser: endUserPlaces('openai', scan.values),
+    },
   };
+}
+
+function refuseBackground(): Refusal {
+  const reason = 'Responses cannot be made in the background here: what they use would be known when the call is over.';
+  return refuse('unsupported_field', 'background', reason);
 }
 
 function locateStreamOptions(bytes: Buffer, value: unknown, range: Range | undefined): StreamOptionsPlace | Refusal {
@@ -77,17 +117,22 @@ function locateStreamOptions(bytes: Buffer, value: unknown, range: Range | undef
 }
 
 /**
- * The bytes for the provider: the model's name there, and for a stream the demand to report its usage. Every other byte is
- * the caller's own.
+ * The bytes for the provider: the model's name there, a pseudonym of the end user or none, and for a stream the demand to
+ * report its usage. Every other byte is the caller's own.
  */
-export function editOpenAiRequest(request: OpenAiRequest, upstreamModel: string): Buffer {
+export function editOpenAiRequest(request: OpenAiRequest, upstreamModel: string, setting: EndUserSetting): Buffer {
+  const { bytes, places } = request;
   const splices: Splice[] = [];
+  if (request.streamed && !request.asksForUsage) splices.push(usageSplice(places));
   if (upstreamModel !== request.model) {
-    splices.push({ ...request.places.model, bytes: Buffer.from(JSON.stringify(upstreamModel)) });
+    splices.push({ ...places.model, bytes: Buffer.from(JSON.stringify(upstreamModel)) });
   }
-  if (request.streamed && !request.asksForUsage) splices.push(usageSplice(request.places));
+  if (places.endUser !== undefined) {
+    splices.push(...endUserSplices({ dialect: 'openai', bytes, values: places.endUser, setting }));
+  }
+  // Stable: what is inserted at the beginning of the object stays before a member that is taken away there.
   splices.sort((one, other) => one.start - other.start);
-  return spliceBytes(request.bytes, splices);
+  return spliceBytes(bytes, splices);
 }
 
 const INCLUDE_USAGE = Buffer.from('"include_usage":true');

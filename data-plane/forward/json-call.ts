@@ -46,15 +46,11 @@ export function createJsonCaller({ timeouts, addresses }: UpstreamCallerOptions)
 
 /** All that a provider is told besides the body. Nothing in it comes from the caller but the version of its dialect. */
 function requestHeaders(
-  { requestId, streamed }: Routed,
+  { requestId }: Routed,
   { provider, secret }: PlannedAttempt,
-  ofDialect: Readonly<Record<string, string>>,
+  ofOutgoing: Readonly<Record<string, string>>,
 ): string[] {
   const headers = [
-    'content-type',
-    'application/json',
-    'accept',
-    streamed ? 'text/event-stream' : 'application/json',
     'accept-encoding',
     'identity',
     'user-agent',
@@ -63,7 +59,7 @@ function requestHeaders(
     requestId,
     ...credentialHeader(provider.auth, secret),
   ];
-  for (const name in ofDialect) headers.push(name, ofDialect[name] ?? '');
+  for (const name in ofOutgoing) headers.push(name, ofOutgoing[name] ?? '');
   return headers;
 }
 

@@ -1,9 +1,10 @@
-import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import type { MeteredRequest } from '../admit/admit.js';
 import { editAnthropicRequest } from '../dialects/anthropic-request.js';
 import type { ChatDialect, ChatRequest } from '../dialects/chat/chat.js';
 import { CHAT_DIALECTS } from '../dialects/chat/chat-dialects.js';
 import { parseJsonExactly, stringifyExactly } from '../dialects/chat/json.js';
+import { hideEndUser, type EndUserSetting } from '../dialects/end-user.js';
+import { editGeminiRequest } from '../dialects/gemini-request.js';
 import { editOpenAiRequest } from '../dialects/openai-request.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { PlannedAttempt, Routed } from '../route/route.js';
@@ -12,6 +13,7 @@ import type { PlannedAttempt, Routed } from '../route/route.js';
 export interface Outgoing {
   /** Behind the provider's base URL. */
   readonly path: string;
+  /** Content type, accept, and what the dialect asks for. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
   /** Undefined where caller and provider speak alike, and the answer goes back as it comes. */
@@ -29,23 +31,15 @@ export interface Translation {
 export type Prepared = Routed & { readonly outgoing: Outgoing | undefined };
 
 /**
- * Makes what is sent, before anything is: in the caller's own dialect byte for byte but for named splices, in another one
- * translated. The first way goes first that can say all that the caller said; where none can, the caller is told what the
- * first of them cannot.
+ * Makes what is sent, before anything is. The first way goes first that can say all that the caller said; where none can,
+ * the caller is told what the first of them cannot.
  */
 export function prepare(routed: Routed): Prepared | Refusal {
-  const { task, attempts } = routed;
-  if (task.kind === 'passthrough') return { ...routed, outgoing: undefined };
+  if (routed.task.kind === 'passthrough') return { ...routed, outgoing: undefined };
+  const prepareAttempt = createPreparer(routed, routed.task.request);
   let refusal: Refusal | undefined;
-  let asked: ChatRequest | Refusal | undefined;
-  for (const attempt of attempts) {
-    const { dialect } = attempt.provider;
-    if (dialect === task.request.dialect) {
-      return first(routed, attempt, relayed(routed, task.request, attempt));
-    }
-    asked ??= readChat(task.request);
-    if (isRefusal(asked)) return asked;
-    const outgoing = translated(asked, task.request.dialect, attempt);
+  for (const attempt of routed.attempts) {
+    const outgoing = prepareAttempt(attempt);
     if (!isRefusal(outgoing)) return first(routed, attempt, outgoing);
     refusal ??= outgoing;
   }
@@ -57,25 +51,52 @@ function first(routed: Routed, attempt: PlannedAttempt, outgoing: Outgoing): Pre
   return { ...routed, attempts: [attempt, ...routed.attempts.filter((each) => each !== attempt)], outgoing };
 }
 
+/**
+ * Makes what is sent for one attempt or another of a call: in the caller's own dialect byte for byte but for named splices,
+ * in another one translated. What the caller said is read for translation once, and only where it is needed.
+ */
+export function createPreparer(
+  routed: Routed,
+  request: MeteredRequest,
+): (attempt: PlannedAttempt) => Outgoing | Refusal {
+  let asked: ChatRequest | Refusal | undefined;
+  return (attempt) => {
+    if (attempt.provider.dialect === request.dialect) return relayed(routed, request, attempt);
+    asked ??= readChat(request, routed.account.tenant);
+    return isRefusal(asked) ? asked : translated(asked, request, attempt);
+  };
+}
+
 function relayed(routed: Routed, request: MeteredRequest, { upstreamModel }: PlannedAttempt): Outgoing {
   const { dialect, streamed } = request;
   const { requestPath, requestHeaders } = CHAT_DIALECTS[dialect];
+  const headers = { ...JSON_HEADERS, accept: acceptOf(routed), ...requestHeaders };
   return {
     path: routed.endpoint.name === 'model-call' ? routed.endpoint.path : requestPath({ upstreamModel, streamed }),
-    headers: dialect === 'anthropic' ? { ...requestHeaders, ...versionHeaders(routed) } : requestHeaders,
-    body: edit(request, upstreamModel),
+    headers: dialect === 'anthropic' ? { ...headers, ...versionHeaders(routed) } : headers,
+    body: edit(request, upstreamModel, routed.account.tenant),
     translation: undefined,
   };
 }
 
-function edit(request: MeteredRequest, upstreamModel: string): Buffer {
+const JSON_HEADERS = { 'content-type': 'application/json' } as const;
+
+/** Sound, subtitles and plain text are no JSON. */
+const ANY_ANSWER: ReadonlySet<string> = new Set(['speech', 'transcriptions', 'translations']);
+
+function acceptOf({ operation, streamed }: Routed): string {
+  if (streamed) return 'text/event-stream';
+  return ANY_ANSWER.has(operation) ? '*/*' : 'application/json';
+}
+
+function edit(request: MeteredRequest, upstreamModel: string, setting: EndUserSetting): Buffer {
   switch (request.dialect) {
     case 'openai':
-      return editOpenAiRequest(request, upstreamModel);
+      return editOpenAiRequest(request, upstreamModel, setting);
     case 'anthropic':
-      return editAnthropicRequest(request, upstreamModel);
+      return editAnthropicRequest(request, upstreamModel, setting);
     case 'gemini':
-      return request.bytes;
+      return editGeminiRequest(request, setting);
   }
 }
 
@@ -91,11 +112,16 @@ function versionHeaders({ request }: Routed): Readonly<Record<string, string>> {
 
 const VERSION = /^[\w.,: -]{1,1000}$/;
 
-function readChat(request: MeteredRequest): ChatRequest | Refusal {
+function readChat(request: MeteredRequest, setting: EndUserSetting): ChatRequest | Refusal {
   const { dialect, bytes, model, streamed } = request;
   const read = CHAT_DIALECTS[dialect].readRequest(parseJsonExactly(bytes.toString()), { model, streamed });
   if ('unreadable' in read) return refuse('unsupported_field', read.unreadable.field, read.unreadable.message);
-  return showsThoughts(read);
+  return showsThoughts(hidesEndUser(read, setting));
+}
+
+function hidesEndUser({ endUser, ...request }: ChatRequest, setting: EndUserSetting): ChatRequest {
+  const pseudonym = endUser === undefined ? undefined : hideEndUser(endUser, setting);
+  return pseudonym === undefined ? request : { ...request, endUser: pseudonym };
 }
 
 /** Who asks for thought, and has no word for whether to see it, sees it: some vendors show it only where they are told to. */
@@ -105,8 +131,11 @@ function showsThoughts(request: ChatRequest): ChatRequest {
   return { ...request, reasoning: { ...reasoning, isVisible: true } };
 }
 
-function translated(request: ChatRequest, from: Dialect, attempt: PlannedAttempt): Outgoing | Refusal {
-  const { upstreamModel, provider, dropsUnsupported } = attempt;
+function translated(
+  request: ChatRequest,
+  { dialect: from }: MeteredRequest,
+  { upstreamModel, provider, dropsUnsupported }: PlannedAttempt,
+): Outgoing | Refusal {
   const target = CHAT_DIALECTS[provider.dialect];
   const { body, unsupported } = target.writeRequest(request, upstreamModel);
   const [feature] = unsupported;
@@ -116,7 +145,11 @@ function translated(request: ChatRequest, from: Dialect, attempt: PlannedAttempt
   }
   return {
     path: target.requestPath({ upstreamModel, streamed: request.streamed }),
-    headers: target.requestHeaders,
+    headers: {
+      ...JSON_HEADERS,
+      accept: request.streamed ? 'text/event-stream' : 'application/json',
+      ...target.requestHeaders,
+    },
     body: Buffer.from(stringifyExactly(body)),
     translation: { provider: target, caller: CHAT_DIALECTS[from], request },
   };

@@ -8,6 +8,8 @@ import { refuse, sendJson, sendRefusal } from '../http-error.js';
 import { BodyUsage } from '../meter/body-usage.js';
 import type { MeteredCall } from '../meter/meter.js';
 import { StreamUsage } from '../meter/stream-usage.js';
+import { usageReaderOf, type UsageReader } from '../meter/usage-reader.js';
+import { isError } from '../dialects/operations/report.js';
 import { answerHeaders, contentLength } from './answer-headers.js';
 import type { Listed, OpenCalls } from './open-calls.js';
 import { convertProviderError } from './provider-error.js';
@@ -55,6 +57,8 @@ export class Relay implements Listed {
   #errorBytes = 0;
   #stream: StreamUsage | undefined;
   #body: BodyUsage | undefined;
+  /** How the two above are read; undefined for a call that is passed through. */
+  #reader: UsageReader | undefined;
   /** Where caller and provider speak differently, one of these takes the place of the two above. */
   #translatedStream: StreamTranslator | undefined;
   #translatedBody: AnswerTranslator | undefined;
@@ -178,6 +182,7 @@ export class Relay implements Listed {
       ...answerHeaders(headers, task.kind === 'metered' ? 'metered' : 'passthrough'),
     ];
     if (this.#beginTranslated(status, out, isStream)) return;
+    this.#reader = usageReaderOf(this.call.routed);
     this.#length = isStream ? undefined : contentLength(headers);
     if (this.#length !== undefined) out.push('content-length', String(this.#length));
     response.writeHead(status, out);
@@ -186,8 +191,8 @@ export class Relay implements Listed {
     if (isStream) {
       this.#stream = this.#tapStream();
       response.flushHeaders();
-    } else if (task.kind === 'metered') {
-      this.#body = new BodyUsage(CHAT_DIALECTS[task.request.dialect].usageMark.slice(1, -1));
+    } else if (this.#reader?.readsBody(headers['content-type']) === true) {
+      this.#body = new BodyUsage(this.#reader.members);
     }
   }
 
@@ -252,11 +257,12 @@ export class Relay implements Listed {
   }
 
   #reportBodyUsage(): void {
-    const { task } = this.call.routed;
+    const { assumedUsage } = this.call.routed;
     if (this.#translatedBody !== undefined) this.call.usageReported(this.#translatedBody.usage());
-    if (this.#body === undefined || task.kind !== 'metered') return;
-    const { key } = this.#body;
-    this.call.usageReported(CHAT_DIALECTS[task.request.dialect].readUsage({ [key]: this.#body.result() }));
+    if (this.#reader === undefined) return;
+    const body = this.#body?.result() ?? {};
+    this.call.usageReported(this.#reader.readBody(body));
+    if (this.#stream?.sawError !== true && !isError(body)) this.call.usageAssumed(assumedUsage);
   }
 
   /** An error inside a stream, in the caller's dialect; undefined where there is no stream of ours to say it in. */
@@ -272,15 +278,15 @@ export class Relay implements Listed {
   #tapStream(): StreamUsage {
     const { task } = this.call.routed;
     // What is passed through costs its request, whatever it says of tokens.
-    if (task.kind === 'passthrough') {
+    if (task.kind === 'passthrough' || this.#reader === undefined) {
       return new StreamUsage({ hides: false, usageMark: '"usage"', onData: () => undefined });
     }
     const { request } = task;
-    const { usageMark, createUsageReader } = CHAT_DIALECTS[request.dialect];
-    const reader = createUsageReader();
+    const reader = this.#reader.readStream();
     return new StreamUsage({
       hides: request.dialect === 'openai' && request.streamed && !request.asksForUsage,
-      usageMark,
+      usageMark: this.#reader.eventMark,
+      maxEventBytes: this.#reader.maxEventBytes,
       onData: (data) => {
         this.call.usageReported(reader.push({ event: undefined, data }));
       },

@@ -10,15 +10,18 @@ const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 
-const MAX_USAGE_BYTES = 64 * 1024;
+/** A member that is longer, its long strings left out, is not kept. Parsing so much takes some milliseconds. */
+const MAX_MEMBER_BYTES = 512 * 1024;
+
+/** A longer string, quotes included, is kept as an empty one: no report has any, while a picture is one of megabytes. */
+const MAX_STRING_BYTES = 256;
+const EMPTY_STRING = Buffer.from('""');
 
 /**
- * Watches a JSON answer go by and keeps the one top-level member that reports its usage: vectors of many megabytes are neither kept nor parsed,
- * and each piece costs about a nanosecond a byte.
+ * Watches a JSON answer go by and keeps those top-level members that tell what was used: vectors and pictures of many
+ * megabytes are neither kept nor parsed, and each piece costs about a nanosecond a byte.
  */
 export class BodyUsage {
-  readonly #key: Buffer;
-  readonly #wanted: ReadonlySet<string>;
   /** Containers that are open. */
   #depth = 0;
   #rootIsObject = false;
@@ -26,22 +29,21 @@ export class BodyUsage {
   #escaped = false;
   /** At depth 1: a string that begins now is a key. */
   #expectsKey = false;
-  /** Bytes of it that the key at hand has matched; -1 once it differs. */
-  #matched = -1;
-  #keyIsUsage = false;
+  /** Of the members asked for, the one whose key was read last and whose value begins or goes on. */
+  #member: string | undefined;
   #captures = false;
   #captured: Buffer[] = [];
   #capturedBytes = 0;
-  #value: Buffer | undefined;
+  /** Beginning of a string that goes on in the next piece: of a key, or of one inside a member that is kept. */
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  readonly #values = new Map<string, Buffer>();
   /** The first piece, as long as it is the only one: most answers are one piece, and one piece is read quicker whole. */
   #only: Buffer | undefined;
   #pieces = 0;
 
-  /** @param key `usage`, `usageMetadata` */
-  constructor(readonly key: string) {
-    this.#key = Buffer.from(key);
-    this.#wanted = new Set([key]);
-  }
+  /** @param members names of top-level members: `usage`, `usageMetadata` */
+  constructor(readonly members: ReadonlySet<string>) {}
 
   push(chunk: Buffer): void {
     this.#pieces += 1;
@@ -54,61 +56,71 @@ export class BodyUsage {
     this.#scan(chunk);
   }
 
+  /** @returns those of the members that were there and could be read; of equal ones the last */
+  result(): Readonly<Record<string, unknown>> {
+    if (this.#only !== undefined) this.#readWhole(this.#only);
+    this.#only = undefined;
+    const read: Record<string, unknown> = {};
+    for (const [name, value] of this.#values) {
+      try {
+        read[name] = parseJson(value.toString());
+      } catch {
+        // What is no JSON is no report.
+      }
+    }
+    return read;
+  }
+
+  #readWhole(body: Buffer): void {
+    const scan = scanObject(body, this.members, decodeKey);
+    if (scan === undefined) this.#scan(body);
+    else for (const [name, { start, end }] of scan.values) this.#values.set(name, body.subarray(start, end));
+  }
+
   #scan(chunk: Buffer): void {
-    let captureStart = 0;
-    let at = this.#inString ? this.#readString(chunk, 0) : 0;
+    let at = this.#inString ? this.#resumeString(chunk) : 0;
+    /** What of a member that is kept has not been kept yet. */
+    let keptTo = at;
     for (; at < chunk.length; at += 1) {
       switch (chunk[at] ?? 0) {
-        case QUOTE:
-          this.#inString = true;
-          this.#matched = this.#expectsKey && this.#depth === 1 ? 0 : -1;
-          at = this.#readString(chunk, at + 1) - 1;
+        case QUOTE: {
+          const from = at;
+          at = this.#readString(chunk, from + 1) - 1;
+          if (!this.#captures) this.#endKey(chunk, from, at);
+          else if (this.#inString || at + 1 - from > MAX_STRING_BYTES) {
+            this.#keep(chunk.subarray(keptTo, from));
+            if (this.#inString) this.#hold(chunk.subarray(from));
+            else this.#keep(EMPTY_STRING);
+            keptTo = at + 1;
+          }
           break;
+        }
         case OPEN_BRACE:
         case OPEN_BRACKET:
           this.#open(chunk[at] === OPEN_BRACE);
           break;
         case CLOSE_BRACE:
         case CLOSE_BRACKET:
-          if (this.#depth === 1 && this.#captures) this.#endCapture(chunk.subarray(captureStart, at));
+          if (this.#depth === 1 && this.#captures) this.#endCapture(chunk.subarray(keptTo, at));
           this.#depth -= 1;
           break;
         case COLON:
           if (this.#depth !== 1 || !this.#rootIsObject) break;
           this.#expectsKey = false;
-          this.#captures = this.#keyIsUsage;
-          captureStart = at + 1;
+          this.#captures = this.#member !== undefined;
+          keptTo = at + 1;
           break;
         case COMMA:
           if (this.#depth !== 1) break;
-          if (this.#captures) this.#endCapture(chunk.subarray(captureStart, at));
+          if (this.#captures) this.#endCapture(chunk.subarray(keptTo, at));
           this.#expectsKey = this.#rootIsObject;
-          this.#keyIsUsage = false;
+          this.#member = undefined;
           break;
         default:
           break;
       }
     }
-    if (this.#captures) this.#keep(chunk.subarray(captureStart));
-  }
-
-  /** @returns the value of the last such member, or undefined where there was none that could be read */
-  result(): unknown {
-    if (this.#only !== undefined) this.#readWhole(this.#only);
-    this.#only = undefined;
-    if (this.#value === undefined) return undefined;
-    try {
-      return parseJson(this.#value.toString());
-    } catch {
-      return undefined;
-    }
-  }
-
-  #readWhole(body: Buffer): void {
-    const scan = scanObject(body, this.#wanted, decodeKey);
-    const range = scan?.values.get(this.key);
-    if (range !== undefined) this.#value = body.subarray(range.start, range.end);
-    else if (scan === undefined) this.#scan(body);
+    if (this.#captures) this.#keep(chunk.subarray(keptTo));
   }
 
   /**
@@ -117,28 +129,59 @@ export class BodyUsage {
    */
   #readString(chunk: Buffer, from: number): number {
     let escaped = this.#escaped;
-    let matched = this.#matched;
-    const key = this.#key;
     for (let at = from; at < chunk.length; at += 1) {
       const byte = chunk[at];
-      if (escaped) {
-        escaped = false;
-        matched = -1;
-      } else if (byte === QUOTE) {
-        this.#endString(matched);
+      if (escaped) escaped = false;
+      else if (byte === QUOTE) {
+        this.#inString = false;
+        this.#escaped = false;
         return at + 1;
       } else if (byte === BACKSLASH) escaped = true;
-      else if (matched >= 0) matched = byte === key[matched] ? matched + 1 : -1;
     }
+    this.#inString = true;
     this.#escaped = escaped;
-    this.#matched = matched;
     return chunk.length;
   }
 
-  #endString(matched: number): void {
-    this.#inString = false;
-    this.#escaped = false;
-    if (this.#depth === 1 && this.#expectsKey) this.#keyIsUsage = matched === this.#key.length;
+  /** @returns offset behind the string that an earlier piece began */
+  #resumeString(chunk: Buffer): number {
+    const end = this.#readString(chunk, 0);
+    if (this.#captures || this.#isKey()) {
+      this.#hold(chunk.subarray(0, end));
+      if (!this.#inString) this.#release();
+    }
+    return end;
+  }
+
+  /** @param end of the last byte of the string, or of the chunk */
+  #endKey(chunk: Buffer, from: number, end: number): void {
+    if (!this.#isKey()) return;
+    if (this.#inString) this.#hold(chunk.subarray(from));
+    else this.#member = this.#find(chunk.toString('latin1', from + 1, end));
+  }
+
+  #isKey(): boolean {
+    return this.#expectsKey && this.#depth === 1;
+  }
+
+  /** Providers do not spell their keys with escapes. */
+  #find(key: string): string | undefined {
+    return this.members.has(key) ? key : undefined;
+  }
+
+  #hold(bytes: Buffer): void {
+    this.#heldBytes += bytes.length;
+    if (this.#heldBytes <= MAX_STRING_BYTES) this.#held.push(bytes);
+    else this.#held = [];
+  }
+
+  /** The string that was held has ended. */
+  #release(): void {
+    const text = this.#heldBytes <= MAX_STRING_BYTES ? Buffer.concat(this.#held) : EMPTY_STRING;
+    this.#held = [];
+    this.#heldBytes = 0;
+    if (this.#captures) this.#keep(text);
+    else this.#member = this.#find(text.toString('latin1', 1, text.length - 1));
   }
 
   #open(isObject: boolean): void {
@@ -151,19 +194,21 @@ export class BodyUsage {
 
   #keep(bytes: Buffer): void {
     this.#capturedBytes += bytes.length;
-    if (this.#capturedBytes <= MAX_USAGE_BYTES) this.#captured.push(bytes);
+    if (this.#capturedBytes <= MAX_MEMBER_BYTES) this.#captured.push(bytes);
   }
 
   #endCapture(bytes: Buffer): void {
     this.#keep(bytes);
-    this.#value = this.#capturedBytes <= MAX_USAGE_BYTES ? Buffer.concat(this.#captured) : undefined;
+    if (this.#member !== undefined) {
+      if (this.#capturedBytes <= MAX_MEMBER_BYTES) this.#values.set(this.#member, Buffer.concat(this.#captured));
+      else this.#values.delete(this.#member);
+    }
     this.#captured = [];
     this.#capturedBytes = 0;
     this.#captures = false;
   }
 }
 
-/** Providers do not spell their keys with escapes. */
 function decodeKey(): string {
   return '';
 }

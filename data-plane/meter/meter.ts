@@ -163,6 +163,11 @@ export class MeteredCall {
     if (usage !== undefined) this.#usage = usage;
   }
 
+  /** What the tenant pays where the provider reported nothing. */
+  usageAssumed(usage: Usage | undefined): void {
+    this.#usage ??= usage;
+  }
+
   /**
    * Resolves when it is in the books; never rejects.
    * @param status what the caller was given, null where it was given nothing

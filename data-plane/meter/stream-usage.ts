@@ -6,10 +6,6 @@ const SPACE = 0x20;
 const COLON = 0x3a;
 const LETTER_N = 0x6e;
 
-/**
- * Longest event that is looked into; the rest of a longer one passes unread. Also how much is held back at most, for an
- * event can be judged only when all of it is there.
- */
 const MAX_EVENT_BYTES = 4 * 1024 * 1024;
 
 const ERROR_MARK = Buffer.from('"error"');
@@ -20,6 +16,11 @@ export interface StreamUsageOptions {
   readonly hides: boolean;
   /** Bytes without which an event reports no usage: a quoted key. */
   readonly usageMark: string;
+  /**
+   * Longest event that is looked into, 4 MiB if left out; the rest of a longer one passes unread. Also how much is held back
+   * at most, for an event can be judged only when all of it is there.
+   */
+  readonly maxEventBytes?: number;
   /** Receives the data of each event that may report usage; a later report replaces an earlier one. */
   readonly onData: (data: string) => void;
 }
@@ -36,6 +37,7 @@ export class StreamUsage {
   readonly #hides: boolean;
   readonly #usageMark: Buffer;
   readonly #onData: (data: string) => void;
+  readonly #maxEventBytes: number;
   /** The beginning of the event at hand, from earlier chunks. */
   #held: Buffer[] = [];
   #heldBytes = 0;
@@ -47,10 +49,11 @@ export class StreamUsage {
   #lastWasHidden = false;
   #sawError = false;
 
-  constructor({ hides, usageMark, onData }: StreamUsageOptions) {
+  constructor({ hides, usageMark, onData, maxEventBytes = MAX_EVENT_BYTES }: StreamUsageOptions) {
     this.#hides = hides;
     this.#usageMark = Buffer.from(usageMark);
     this.#onData = onData;
+    this.#maxEventBytes = maxEventBytes;
   }
 
   /** The provider reported an error inside the stream. */
@@ -126,7 +129,7 @@ export class StreamUsage {
     let passTo = chunk.length;
     if (eventStart < chunk.length && !this.#isOversized) {
       const rest = chunk.subarray(eventStart);
-      if (this.#heldBytes + rest.length <= MAX_EVENT_BYTES) {
+      if (this.#heldBytes + rest.length <= this.#maxEventBytes) {
         this.#held.push(rest);
         this.#heldBytes += rest.length;
         passTo = eventStart;

@@ -68,7 +68,7 @@ describe('what passes between a caller and a provider', () => {
   it('relays a body byte for byte, but for the splices that have a name', async () => {
     const odd =
       '\r\n {\t"seed" :12345678901234567890, "unknown":{"a":1.0e2,"a":0.10}, "model": "pingtoken-sim\\u002dsmall" ,' +
-      ' "messages":[{"role":"user","content":"\\u00e9\\ud83d\\ude42 na\\u0000ïve 🙂"}],"metadata":{"n":9007199254740993}';
+      ' "messages":[{"role":"user","content":"\\u00e9\\ud83d\\ude42 na\\u0000ïve 🙂"}],"options":{"n":9007199254740993}';
     const cases: readonly (readonly [sent: string, received: string])[] = [
       [`${odd} }\n`, `${odd} }\n`],
       [`${odd},"stream":true}`, `${odd.replace('{', '{"stream_options":{"include_usage":true},')},"stream":true}`],

@@ -6,6 +6,7 @@ import { parseAddressRanges } from '@pingtoken/shared/address-ranges';
 import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
 import { createSealingPair } from '@pingtoken/shared/crypto';
 import { createApiKey, hashApiKey } from '@pingtoken/shared/key-format';
+import type { Operation } from '@pingtoken/shared/usage-event';
 import type { DataPlaneEnvironment } from '../../data-plane/environment.js';
 import { createGateway, type Gateway, type GatewayEnvironment } from '../../data-plane/gateway.js';
 import { createHttpServer, type ListenEnvironment } from '../../data-plane/listen.js';
@@ -134,7 +135,7 @@ export class MemoryConfig implements Snapshot {
 
   addModel(
     name: string,
-    operation: 'chat-completions' | 'embeddings',
+    operation: Operation,
     upstreamModel: string,
     change: Partial<ConfigObjectOf<'model'>> = {},
   ): void {

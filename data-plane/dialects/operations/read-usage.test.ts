@@ -71,7 +71,7 @@ const REPORTS: readonly (readonly [string, ReportingOperation, unknown, object])
         total_tokens: 4210,
       },
     },
-    { input: 50, output: 4160, request: 1 },
+    { input: 10, imageInput: 40, output: 0, imageOutput: 4160, request: 1 },
   ],
   [
     'pictures of a model that is priced by the piece',
@@ -87,9 +87,17 @@ const REPORTS: readonly (readonly [string, ReportingOperation, unknown, object])
       b64_json: 'iVBO',
       usage: { input_tokens: 10, output_tokens: 272, total_tokens: 282 },
     },
-    { input: 10, output: 272, request: 1 },
+    { input: 10, output: 0, imageOutput: 272, request: 1 },
   ],
-  ['sound', 'speech', undefined, { request: 1 }],
+  [
+    'a picture with words of the model beside it',
+    'images',
+    {
+      data: [{ b64_json: 'iVBO' }],
+      usage: { input_tokens: 10, output_tokens: 300, output_tokens_details: { text_tokens: 28, image_tokens: 272 } },
+    },
+    { input: 10, output: 28, imageOutput: 272, request: 1 },
+  ],
   [
     'streamed speech',
     'speech',
@@ -129,12 +137,27 @@ const REPORTS: readonly (readonly [string, ReportingOperation, unknown, object])
   [
     'a transcription that is counted in seconds',
     'transcriptions',
-    { text: 'Hello.', usage: { type: 'duration', seconds: 3 } },
-    { request: 1 },
+    { text: 'Hello.', usage: { type: 'duration', seconds: 2.1 } },
+    { audioSeconds: 3, request: 1 },
   ],
-  ['subtitles', 'translations', undefined, { request: 1 }],
-  ['a translation', 'translations', { text: 'Hello.' }, { request: 1 }],
-  ['a moderation', 'moderations', { id: 'modr-1', results: [{ flagged: false }] }, { request: 1 }],
+  [
+    'a verbose transcription, by its duration',
+    'translations',
+    { task: 'translate', duration: 8.47, text: 'Hello.' },
+    { audioSeconds: 9, request: 1 },
+  ],
+  [
+    'a verbose transcription of older days',
+    'transcriptions',
+    { duration: '8.470000267028809', text: 'Hello.' },
+    { audioSeconds: 9, request: 1 },
+  ],
+  [
+    'a moderation that is counted in tokens',
+    'moderations',
+    { id: 'mod-1', results: [{ categories: {} }], usage: { prompt_tokens: 7, total_tokens: 7 } },
+    { input: 7, output: 0, request: 1 },
+  ],
   [
     'a ranking that is counted in search units',
     'rerank',
@@ -150,7 +173,6 @@ const REPORTS: readonly (readonly [string, ReportingOperation, unknown, object])
     { object: 'list', data: [{ index: 0, relevance_score: 0.9 }], usage: { total_tokens: 26 } },
     { input: 26, request: 1 },
   ],
-  ['a ranking that reports nothing', 'rerank', { results: [] }, { request: 1 }],
 ];
 
 const NO_REPORTS: readonly (readonly [string, ReportingOperation, unknown])[] = [
@@ -161,6 +183,14 @@ const NO_REPORTS: readonly (readonly [string, ReportingOperation, unknown])[] = 
   ['an image that is half done', 'images', { type: 'image_generation.partial_image', b64_json: 'iVBO' }],
   ['a piece of speech', 'speech', { type: 'speech.audio.delta', audio: 'AAAA' }],
   ['a piece of a transcription', 'transcriptions', { type: 'transcript.text.delta', delta: 'He' }],
+  ['the end of speech without a report', 'speech', { type: 'speech.audio.done' }],
+  ['sound', 'speech', undefined],
+  ['subtitles', 'translations', undefined],
+  ['a translation', 'translations', { text: 'Hello.' }],
+  ['a transcription of no length', 'transcriptions', { text: 'Hello.', duration: 'long' }],
+  ['a moderation', 'moderations', { id: 'modr-1', results: [{ flagged: false }] }],
+  ['a ranking that reports nothing', 'rerank', { results: [] }],
+  ['the last event of a picture without a report', 'images', { type: 'image_edit.completed', b64_json: 'iVBO' }],
   ['a JSON answer that is none of ours', 'transcriptions', {}],
 ];
 

@@ -2,7 +2,7 @@ import type { Usage } from '@pingtoken/shared/rate-card';
 import { convertOpenAiUsage } from '../openai-usage.js';
 import { readSpeechUsage, readTranscriptionUsage } from './audio-usage.js';
 import { readImagesUsage } from './images-usage.js';
-import { isError, listOf, memberOf } from './report.js';
+import { isError, memberOf } from './report.js';
 import { readRerankUsage } from './rerank-usage.js';
 import { readResponsesUsage } from './responses-usage.js';
 
@@ -20,8 +20,7 @@ export type ReportingOperation =
   | 'rerank';
 
 /**
- * @param value an answer's body or one event of its stream, as parsed; undefined for a whole answer that is no JSON: sound,
- *   subtitles
+ * @param value an answer's body or one event of its stream, as parsed
  * @returns what the answer reports as disjoint counts, undefined where it reports nothing. A later report of a stream
  *   replaces an earlier one, for they are running totals.
  */
@@ -41,13 +40,9 @@ export function readUsage(operation: ReportingOperation, value: unknown): Usage 
     case 'translations':
       return readTranscriptionUsage(value);
     case 'moderations':
-      return readModerationUsage(value);
+      // OpenAI's are free and report nothing; others count tokens.
+      return isError(value) ? undefined : convertOpenAiUsage(memberOf(value, 'usage'));
     case 'rerank':
       return readRerankUsage(value);
   }
-}
-
-/** https://platform.openai.com/docs/api-reference/moderations/object */
-function readModerationUsage(value: unknown): Usage | undefined {
-  return isError(value) || listOf(value, 'results') === undefined ? undefined : { request: 1 };
 }

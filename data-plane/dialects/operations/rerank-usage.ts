@@ -3,9 +3,9 @@ import { countOf, isError, listOf, memberOf } from './report.js';
 
 /**
  * What a ranking reports. Cohere counts search units, a request each (a query with up to 100 documents); Jina and Voyage
- * count tokens; who reports nothing is asked once.
+ * count tokens.
  * https://docs.cohere.com/reference/rerank, https://jina.ai/reranker, https://docs.voyageai.com/reference/reranker-api
- * @returns undefined where the value is no ranking
+ * @returns undefined where the value is no ranking, or reports nothing
  */
 export function readRerankUsage(value: unknown): Usage | undefined {
   if (isError(value)) return undefined;
@@ -13,5 +13,5 @@ export function readRerankUsage(value: unknown): Usage | undefined {
   const units = countOf(memberOf(memberOf(value, 'meta'), 'billed_units'), 'search_units');
   if (units !== undefined) return { request: units };
   const tokens = countOf(memberOf(value, 'usage'), 'total_tokens');
-  return tokens === undefined ? { request: 1 } : { input: tokens, request: 1 };
+  return tokens === undefined ? undefined : { input: tokens, request: 1 };
 }
