@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import type { ReportingOperation } from './dialects/operations/read-usage.js';
 import { refuse, type Refusal } from './http-error.js';
@@ -8,6 +9,7 @@ export type Endpoint =
   | ContentEndpoint
   | { readonly name: 'list-models' }
   | { readonly name: 'show-model'; readonly model: string }
+  | { readonly name: 'describe-key' }
   | PassthroughEndpoint
   | ProbeEndpoint;
 
@@ -52,19 +54,28 @@ export function isProbe(endpoint: Endpoint): endpoint is ProbeEndpoint {
   return endpoint.name === 'healthz' || endpoint.name === 'readyz' || endpoint.name === 'metrics';
 }
 
-/** The dialect that a path belongs to; errors of paths that nobody has are told in OpenAI's. */
-export function dialectOf(url: string): Dialect {
+/**
+ * The dialect that a path belongs to; errors of paths that nobody has are told in OpenAI's. The list of models is at one path
+ * for all three, so there the vendors' clients are told apart by the headers that only theirs send.
+ */
+export function dialectOf(url: string, headers: IncomingHttpHeaders = {}): Dialect {
   if (url.startsWith(GEMINI_PREFIX) || GEMINI_ACTION.test(url)) return 'gemini';
-  return url.startsWith('/v1/messages') || url.startsWith('/api/v1/messages') ? 'anthropic' : 'openai';
+  if (url.startsWith('/v1/messages') || url.startsWith('/api/v1/messages')) return 'anthropic';
+  if (!MODEL_QUESTION.test(url)) return 'openai';
+  if ('anthropic-version' in headers) return 'anthropic';
+  return 'x-goog-api-key' in headers || KEY_IN_QUERY.test(url) ? 'gemini' : 'openai';
 }
+
+const MODEL_QUESTION = /^(?:\/api)?\/v1\/models(?:[/?]|$)/;
+const KEY_IN_QUERY = /[?&]key=/;
 
 const GEMINI_PREFIX = '/v1beta/';
 /** Google's client asks for content under `/v1` too, where the models are OpenAI's. */
-const GEMINI_ACTION = /^(?:\/api)?\/v1\/models\/[^?]*:(?:generateContent|streamGenerateContent)(?:\?|$)/;
+const GEMINI_ACTION = /^(?:\/api)?\/v1(?:beta)?\/models\/[^?]*:(?:generateContent|streamGenerateContent)(?:\?|$)/;
 const CONTENT_PREFIXES = ['/v1beta/models/', '/v1/models/'];
+const GEMINI_MODELS = '/v1beta/models';
 const VERSION_PREFIX = '/v1';
 const PASSTHROUGH_PREFIX = '/passthrough/';
-const MODEL_PREFIX = '/v1/models/';
 
 const JSON_ONLY = ['json'] as const;
 
@@ -99,14 +110,19 @@ export function findEndpoint(method: string, url: string): Endpoint | HeadRefusa
   if (modelCall !== undefined) return allow(method, 'POST', modelCall);
   switch (path) {
     case '/v1/models':
+    case GEMINI_MODELS:
       return allow(method, 'GET', LIST_MODELS);
+    case '/v1/key':
+      return allow(method, 'GET', { name: 'describe-key' });
     case '/healthz':
     case '/readyz':
     case '/metrics':
       return allow(method, 'GET', { name: path.slice(1) as ProbeName });
     default:
-      if (dialectOf(path) === 'gemini') return contentEndpoint(method, path, url.slice(spelt.length));
-      return path.startsWith(MODEL_PREFIX) ? modelEndpoint(method, path) : refuse('unknown_path');
+      if (GEMINI_ACTION.test(path) || (method === 'POST' && path.startsWith(GEMINI_PREFIX))) {
+        return contentEndpoint(method, path, url.slice(spelt.length));
+      }
+      return modelEndpoint(method, path);
   }
 }
 
@@ -116,11 +132,10 @@ function allow(method: string, allowed: string, endpoint: Endpoint): Endpoint | 
 
 /** Aliases may hold slashes, so the rest of the path is one name. */
 function modelEndpoint(method: string, path: string): Endpoint | HeadRefusal {
+  const prefix = CONTENT_PREFIXES.find((each) => path.startsWith(each));
+  if (prefix === undefined) return refuse('unknown_path');
   try {
-    return allow(method, 'GET', {
-      name: 'show-model',
-      model: decodeURIComponent(path.slice(MODEL_PREFIX.length)),
-    });
+    return allow(method, 'GET', { name: 'show-model', model: decodeURIComponent(path.slice(prefix.length)) });
   } catch {
     return refuse('unknown_path');
   }

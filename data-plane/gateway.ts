@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import { admitModel, admitPassthrough, type Admitted } from './admit/admit.js';
+import { describeKey } from './admit/describe-key.js';
 import { answerModelQuestion } from './admit/list-models.js';
 import { authenticate, CALLER_LEFT, checkJsonHead, readBody, type WithBody } from './authenticate.js';
 import { readAnthropicBody } from './dialects/anthropic-request.js';
@@ -63,7 +64,8 @@ export function createGateway({ state, environment, logger }: GatewayOptions): G
   const probe = createProbes({ observer, isReady: () => !isDraining && snapshot.catalogue !== undefined });
 
   function handle(request: IncomingMessage, response: ServerResponse): void {
-    const answer = { request, response, requestId: createRequestId(), dialect: dialectOf(request.url ?? '') };
+    const dialect = dialectOf(request.url ?? '', request.headers);
+    const answer = { request, response, requestId: createRequestId(), dialect };
     const received = receive(answer);
     if (isRefusal(received)) {
       observer.callRefused('none', received.refused);
@@ -108,6 +110,10 @@ function createStages({
     if (isRefusal(known)) return known;
     const { name } = known.endpoint;
     if (name === 'list-models' || name === 'show-model') return answerModelQuestion(known, Date.now());
+    if (name === 'describe-key') {
+      describeKey(known, Date.now());
+      return undefined;
+    }
     const headFault = name === 'passthrough' ? undefined : checkJsonHead(known);
     if (headFault !== undefined) return headFault;
     const whole = await readBody(known, maxBodyBytes);

@@ -1,4 +1,4 @@
-import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
+import type { ConfigObjectOf, Dialect } from '@pingtoken/shared/config-snapshot';
 import { versionInForce, type RateCardVersion, type Usage } from '@pingtoken/shared/rate-card';
 import type { Operation, UsageEvent } from '@pingtoken/shared/usage-event';
 import type { WithBody } from '../authenticate.js';
@@ -103,8 +103,7 @@ function findCandidates(
     for (const target of route.targets) {
       const provider = catalogue.providers.get(target.providerId);
       if (provider?.status !== 'active') continue;
-      // Only chat is translated.
-      if (operation !== 'chat-completions' && provider.dialect !== 'openai') continue;
+      if (!isServed(operation, provider.dialect)) continue;
       hasActive = true;
       if (!tenant.grantedProviderIds.includes(provider.id)) continue;
       const { id: targetId, credentialId, upstreamModel, priority, weight, costCardId } = target;
@@ -124,6 +123,12 @@ function findCandidates(
   }
   if (granted.length > 0) return granted;
   return hasActive ? refuse('provider_not_granted', 'model') : refuse('model_not_found', 'model');
+}
+
+/** Chat is translated between all dialects, embeddings between the two that have them; all else is OpenAI's alone. */
+function isServed(operation: UsageEvent['operation'], dialect: Dialect): boolean {
+  if (operation === 'chat-completions') return true;
+  return dialect === 'openai' || (dialect === 'gemini' && operation === 'embeddings');
 }
 
 /**
@@ -184,23 +189,38 @@ function priceInForce(
   return card === undefined ? undefined : versionInForce(card.versions, nowMs);
 }
 
+export interface CallableModel {
+  readonly model: ConfigObjectOf<'model'>;
+  /** Slug of a provider that could serve it. */
+  readonly owner: string;
+  /** Those of the model's that could be called; never empty. */
+  readonly operations: readonly Operation[];
+}
+
 /** The models that a tenant could call now, and no others: it may not know that others exist. */
-export function callableModels(
-  account: Account,
-  catalogue: Catalogue,
-  nowMs: number,
-): readonly { readonly model: ConfigObjectOf<'model'>; readonly owner: string }[] {
-  const found = [];
+export function callableModels(account: Account, catalogue: Catalogue, nowMs: number): readonly CallableModel[] {
+  const found: CallableModel[] = [];
   for (const model of catalogue.models.values()) {
     if (model.status !== 'active' || priceInForce({ account, catalogue }, model.priceCardId, nowMs) === undefined)
       continue;
-    const [operation = 'chat-completions'] = model.operations;
-    const candidates = findCandidates(model, account, catalogue, operation);
-    if ('refused' in candidates) continue;
-    const usable = candidates.find(
-      ({ credentialId, provider }) => catalogue.secretOf(credentialId, account.tenant.id, provider) !== undefined,
-    );
-    if (usable !== undefined) found.push({ model, owner: usable.provider.slug });
+    const owners = model.operations.map((operation) => findUsable(model, account, catalogue, operation));
+    const owner = owners.find((each) => each !== undefined);
+    if (owner === undefined) continue;
+    found.push({ model, owner, operations: model.operations.filter((_operation, at) => owners[at] !== undefined) });
   }
   return found;
+}
+
+/** @returns slug of the first provider whose credential can be used; undefined where there is none */
+function findUsable(
+  model: ConfigObjectOf<'model'>,
+  account: Account,
+  catalogue: Catalogue,
+  operation: Operation,
+): string | undefined {
+  const candidates = findCandidates(model, account, catalogue, operation);
+  if ('refused' in candidates) return undefined;
+  return candidates.find(
+    ({ credentialId, provider }) => catalogue.secretOf(credentialId, account.tenant.id, provider) !== undefined,
+  )?.provider.slug;
 }
