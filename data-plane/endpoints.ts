@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dialect } from '@pingtoken/shared/config-snapshot';
+import { GEMINI_ACTS, type GeminiAct } from './dialects/gemini-act.js';
 import type { ReportingOperation } from './dialects/operations/read-usage.js';
 import { refuse, type Refusal } from './http-error.js';
 
@@ -7,6 +8,7 @@ import { refuse, type Refusal } from './http-error.js';
 export type Endpoint =
   | ModelEndpoint
   | ContentEndpoint
+  | GeminiActEndpoint
   | { readonly name: 'list-models' }
   | { readonly name: 'show-model'; readonly model: string }
   | { readonly name: 'describe-key' }
@@ -30,6 +32,13 @@ export interface ContentEndpoint {
   readonly name: 'generate-content';
   readonly model: string;
   readonly streamed: boolean;
+}
+
+/** What else they ask for: vectors. */
+export interface GeminiActEndpoint {
+  readonly name: 'gemini-act';
+  readonly act: GeminiAct;
+  readonly model: string;
 }
 
 export type ProbeName = 'healthz' | 'readyz' | 'metrics';
@@ -71,7 +80,9 @@ const KEY_IN_QUERY = /[?&]key=/;
 
 const GEMINI_PREFIX = '/v1beta/';
 /** Google's client asks for content under `/v1` too, where the models are OpenAI's. */
-const GEMINI_ACTION = /^(?:\/api)?\/v1(?:beta)?\/models\/[^?]*:(?:generateContent|streamGenerateContent)(?:\?|$)/;
+const GEMINI_ACTION = new RegExp(
+  `^(?:/api)?/v1(?:beta)?/models/[^?]*:(?:generateContent|streamGenerateContent|${GEMINI_ACTS.join('|')})(?:\\?|$)`,
+);
 const CONTENT_PREFIXES = ['/v1beta/models/', '/v1/models/'];
 const GEMINI_MODELS = '/v1beta/models';
 const VERSION_PREFIX = '/v1';
@@ -146,8 +157,9 @@ function contentEndpoint(method: string, path: string, query: string): Endpoint 
   const actionAt = path.lastIndexOf(':');
   const action = path.slice(actionAt + 1);
   const streamed = action === 'streamGenerateContent';
+  const act = GEMINI_ACTS.find((each) => each === action);
   const prefix = CONTENT_PREFIXES.find((each) => path.startsWith(each));
-  if (prefix === undefined || actionAt === -1 || (!streamed && action !== 'generateContent')) {
+  if (prefix === undefined || actionAt === -1 || (!streamed && act === undefined && action !== 'generateContent')) {
     return refuse('unknown_path');
   }
   // Without it Google sends one growing JSON list, which no client of its own asks for.
@@ -156,6 +168,7 @@ function contentEndpoint(method: string, path: string, query: string): Endpoint 
   }
   try {
     const model = decodeURIComponent(path.slice(prefix.length, actionAt));
+    if (act !== undefined) return allow(method, 'POST', { name: 'gemini-act', act, model });
     return allow(method, 'POST', { name: 'generate-content', model, streamed });
   } catch {
     return refuse('unknown_path');

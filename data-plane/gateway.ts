@@ -5,6 +5,7 @@ import { describeKey } from './admit/describe-key.js';
 import { answerModelQuestion } from './admit/list-models.js';
 import { authenticate, CALLER_LEFT, checkJsonHead, readBody, type WithBody } from './authenticate.js';
 import { readAnthropicBody } from './dialects/anthropic-request.js';
+import { readGeminiAct } from './dialects/gemini-act.js';
 import { readGeminiBody } from './dialects/gemini-request.js';
 import { readOpenAiRequest } from './dialects/openai-request.js';
 import type { DataPlaneEnvironment } from './environment.js';
@@ -138,6 +139,10 @@ function admit(whole: WithBody, nowMs: number): Admitted | Refusal {
   if (endpoint.name === 'generate-content') {
     const request = readGeminiBody(body, endpoint);
     return isRefusal(request) ? request : admitModel(whole, 'chat-completions', request, nowMs);
+  }
+  if (endpoint.name === 'gemini-act') {
+    const request = readGeminiAct(body, endpoint);
+    return isRefusal(request) ? request : admitModel(whole, 'embeddings', request, nowMs);
   }
   if (endpoint.name !== 'model-call') return refuse('unknown_path');
   const request = whole.dialect === 'anthropic' ? readAnthropicBody(body) : readOpenAiRequest(body, endpoint.operation);

@@ -3,6 +3,7 @@ import { versionInForce, type RateCardVersion, type Usage } from '@pingtoken/sha
 import type { Operation, UsageEvent } from '@pingtoken/shared/usage-event';
 import type { WithBody } from '../authenticate.js';
 import type { AnthropicRequest } from '../dialects/anthropic-request.js';
+import type { GeminiActRequest } from '../dialects/gemini-act.js';
 import type { GeminiRequest } from '../dialects/gemini-request.js';
 import type { OpenAiRequest } from '../dialects/openai-request.js';
 import type { PassthroughEndpoint } from '../endpoints.js';
@@ -26,7 +27,7 @@ export interface Candidate {
 }
 
 /** The body of a call whose use is counted, in the dialect of its caller. */
-export type MeteredRequest = OpenAiRequest | AnthropicRequest | GeminiRequest;
+export type MeteredRequest = OpenAiRequest | AnthropicRequest | GeminiRequest | GeminiActRequest;
 
 /** What a call does at the provider. */
 export type Task =

@@ -74,6 +74,27 @@ export function scanObject(
   }
 }
 
+/**
+ * @param from where a list begins, as a scan of its object reported it
+ * @returns ranges of its items, in order; undefined when there is no list, or it is too deep or too long
+ */
+export function scanList(bytes: Buffer, from: number): readonly Range[] | undefined {
+  const items: Range[] = [];
+  const budget = { values: MAX_VALUES };
+  if (bytes[from] !== OPEN_BRACKET) return undefined;
+  let at = skipSpace(bytes, from + 1);
+  if (bytes[at] === CLOSE_BRACKET) return items;
+  for (;;) {
+    const end = skipValue(bytes, at, budget);
+    if (end === -1) return undefined;
+    items.push({ start: at, end });
+    at = skipSpace(bytes, end);
+    if (bytes[at] === CLOSE_BRACKET) return items;
+    if (bytes[at] !== COMMA) return undefined;
+    at = skipSpace(bytes, at + 1);
+  }
+}
+
 const MAX_RAW_KEY_BYTES = 200;
 
 function wantedKey(

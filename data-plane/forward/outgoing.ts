@@ -1,13 +1,17 @@
+import type { Usage } from '@pingtoken/shared/rate-card';
 import type { MeteredRequest } from '../admit/admit.js';
 import { editAnthropicRequest } from '../dialects/anthropic-request.js';
 import type { ChatDialect, ChatRequest } from '../dialects/chat/chat.js';
 import { CHAT_DIALECTS } from '../dialects/chat/chat-dialects.js';
 import { parseJsonExactly, stringifyExactly } from '../dialects/chat/json.js';
 import { hideEndUser, type EndUserSetting } from '../dialects/end-user.js';
+import { editGeminiAct, geminiPath } from '../dialects/gemini-act.js';
 import { editGeminiRequest } from '../dialects/gemini-request.js';
 import { editOpenAiRequest } from '../dialects/openai-request.js';
+import type { Endpoint } from '../endpoints.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { PlannedAttempt, Routed } from '../route/route.js';
+import { convertEmbeddings } from './convert-embeddings.js';
 
 /** What is sent for a call whose use is counted. */
 export interface Outgoing {
@@ -17,7 +21,18 @@ export interface Outgoing {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
   /** Undefined where caller and provider speak alike, and the answer goes back as it comes. */
-  readonly translation: Translation | undefined;
+  readonly translation: Translation | AnswerConversion | undefined;
+}
+
+/** Of an answer that is never streamed: what the caller is told, and what it says was used. */
+export interface AnswerConversion {
+  /** @returns undefined when the body is no answer of the provider's dialect */
+  readonly convertAnswer: (body: Buffer) => ConvertedAnswer | undefined;
+}
+
+export interface ConvertedAnswer {
+  readonly json: string;
+  readonly usage: Usage | undefined;
 }
 
 /** Between whom an answer is translated. */
@@ -62,6 +77,7 @@ export function createPreparer(
   let asked: ChatRequest | Refusal | undefined;
   return (attempt) => {
     if (attempt.provider.dialect === request.dialect) return relayed(routed, request, attempt);
+    if (routed.operation === 'embeddings') return convertEmbeddings(request, attempt);
     asked ??= readChat(request, routed.account.tenant);
     return isRefusal(asked) ? asked : translated(asked, request, attempt);
   };
@@ -72,11 +88,17 @@ function relayed(routed: Routed, request: MeteredRequest, { upstreamModel }: Pla
   const { requestPath, requestHeaders } = CHAT_DIALECTS[dialect];
   const headers = { ...JSON_HEADERS, accept: acceptOf(routed), ...requestHeaders };
   return {
-    path: routed.endpoint.name === 'model-call' ? routed.endpoint.path : requestPath({ upstreamModel, streamed }),
+    path: ownPath(routed.endpoint, upstreamModel) ?? requestPath({ upstreamModel, streamed }),
     headers: dialect === 'anthropic' ? { ...headers, ...versionHeaders(routed) } : headers,
     body: edit(request, upstreamModel, routed.account.tenant),
     translation: undefined,
   };
+}
+
+/** @returns undefined where the path is the dialect's one for chat */
+function ownPath(endpoint: Endpoint, upstreamModel: string): string | undefined {
+  if (endpoint.name === 'gemini-act') return geminiPath(upstreamModel, endpoint.act);
+  return endpoint.name === 'model-call' ? endpoint.path : undefined;
 }
 
 const JSON_HEADERS = { 'content-type': 'application/json' } as const;
@@ -96,7 +118,7 @@ function edit(request: MeteredRequest, upstreamModel: string, setting: EndUserSe
     case 'anthropic':
       return editAnthropicRequest(request, upstreamModel, setting);
     case 'gemini':
-      return editGeminiRequest(request, setting);
+      return 'act' in request ? editGeminiAct(request, upstreamModel, setting) : editGeminiRequest(request, setting);
   }
 }
 

@@ -204,6 +204,10 @@ export class Relay implements Listed {
       this.#translatedBody = new AnswerTranslator(outgoing.translation, model);
       return true;
     }
+    if ('convertAnswer' in outgoing.translation) {
+      this.fail('upstream_failed', 'provider-failed', 'the provider streams what is never streamed');
+      return true;
+    }
     response.writeHead(status, head);
     this.#status = status;
     this.#translatedStream = new StreamTranslator(outgoing.translation, {

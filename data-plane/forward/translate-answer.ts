@@ -2,15 +2,10 @@ import { createParser, type EventSourceParser } from 'eventsource-parser';
 import type { Usage } from '@pingtoken/shared/rate-card';
 import type { ChatEvent, ChatStreamReader, ChatStreamWriter } from '../dialects/chat/chat.js';
 import { parseJsonExactly, stringifyExactly } from '../dialects/chat/json.js';
-import type { Translation } from './outgoing.js';
+import type { AnswerConversion, ConvertedAnswer, Translation } from './outgoing.js';
 
 /** A whole answer longer than this is not held to be translated. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
-
-export interface TranslatedAnswer {
-  readonly json: string;
-  readonly usage: Usage | undefined;
-}
 
 /** Collects a whole answer, for it can be read only when all of it is there. */
 export class AnswerTranslator {
@@ -18,7 +13,7 @@ export class AnswerTranslator {
   #bytes = 0;
 
   constructor(
-    private readonly translation: Translation,
+    private readonly translation: Translation | AnswerConversion,
     /** What the caller called it. */
     private readonly model: string,
   ) {}
@@ -32,7 +27,8 @@ export class AnswerTranslator {
   }
 
   /** @returns undefined when the body is no answer of the provider's dialect */
-  end(): TranslatedAnswer | undefined {
+  end(): ConvertedAnswer | undefined {
+    if ('convertAnswer' in this.translation) return this.translation.convertAnswer(Buffer.concat(this.#chunks));
     const { provider, caller } = this.translation;
     const body = parse(Buffer.concat(this.#chunks));
     const answer = provider.readAnswer(body);
@@ -42,6 +38,7 @@ export class AnswerTranslator {
 
   /** Of an answer that nobody waits for any more: what it says was used, where it came whole. */
   usage(): Usage | undefined {
+    if ('convertAnswer' in this.translation) return this.end()?.usage;
     return this.translation.provider.readUsage(parse(Buffer.concat(this.#chunks)));
   }
 }

@@ -6,7 +6,7 @@ import { lastUserText } from '../chat/task.js';
 import { decide, decidePlain, gatherFaults, parseRequest, refuse } from '../decide.js';
 import type { Decision } from '../decision.js';
 import { embeddingTokens, embeddingVector } from '../embeddings.js';
-import { modelNotFound, streamFailure } from '../errors.js';
+import { invalidRequest, modelNotFound, streamFailure, type Refusal } from '../errors.js';
 import { findModel, MODELS, type Model } from '../models.js';
 import { jsonPayload, type Payload } from '../payload.js';
 import type { ProviderCall } from '../provider-call.js';
@@ -49,9 +49,14 @@ function decideContent(call: ProviderCall, streamed: boolean): Decision {
 }
 
 const countSchema = z.union([
-  z.object({ contents: z.array(contentSchema).min(1) }),
-  z.object({ generateContentRequest: generateRequestSchema }),
+  z.strictObject({ contents: z.array(contentSchema).min(1) }),
+  z.strictObject({ generateContentRequest: generateRequestSchema.extend({ model: z.string() }) }),
 ]);
+
+/** Google wants what the body names to be what the path names. */
+function otherModel(named: string, field: string): Refusal {
+  return invalidRequest(`The model ${named.slice(0, 200)} is not the one of the path.`, `${field}.model`);
+}
 
 /** `POST /v1beta/models/:id:countTokens`. It costs nothing. */
 export function decideGeminiCount(call: ProviderCall): Decision {
@@ -59,6 +64,10 @@ export function decideGeminiCount(call: ProviderCall): Decision {
   if (!model) return refuse(call, modelNotFound(call.id));
   const request = parseRequest(call, countSchema);
   if ('status' in request) return refuse(call, request);
+  if ('generateContentRequest' in request.value) {
+    const { model: named } = request.value.generateContentRequest;
+    if (named !== `models/${model.id}`) return refuse(call, otherModel(named, 'generateContentRequest'));
+  }
   const counted = 'contents' in request.value ? request.value : request.value.generateContentRequest;
   const turns = geminiTurns(counted);
   const faults = gatherFaults(call, lastUserText({ turns }), model);
@@ -72,6 +81,7 @@ export function decideGeminiCount(call: ProviderCall): Decision {
 }
 
 const embedSchema = z.object({
+  model: z.string().optional(),
   content: contentSchema,
   outputDimensionality: z.int().min(1).max(3072).optional(),
 });
@@ -86,7 +96,8 @@ export function decideEmbedContent(call: ProviderCall): Decision {
 
 /** `POST /v1beta/models/:id:batchEmbedContents` */
 export function decideBatchEmbed(call: ProviderCall): Decision {
-  const request = parseRequest(call, z.object({ requests: z.array(embedSchema).min(1).max(100) }));
+  const inBatch = embedSchema.required({ model: true });
+  const request = parseRequest(call, z.object({ requests: z.array(inBatch).min(1).max(100) }));
   if ('status' in request) return refuse(call, request);
   return decideEmbeddings(call, request.value.requests, (embeddings) => ({ embeddings }));
 }
@@ -99,13 +110,17 @@ function decideEmbeddings(
 ): Decision {
   const model = findModel(call.id, 'embedding');
   if (!model) return refuse(call, modelNotFound(call.id));
+  const odd = requests.find((each) => each.model !== undefined && each.model !== `models/${model.id}`);
+  if (odd) return refuse(call, otherModel(odd.model ?? '', 'requests'));
   const texts = requests.map(({ content }) => content.parts.map(({ text = '' }) => text).join(''));
   const faults = gatherFaults(call, texts.at(-1) ?? '', model);
   if ('status' in faults) return refuse(call, faults);
   const prompt = embeddingTokens(texts);
   const told = faults.value.usage === 'zero' ? 0 : prompt;
   const usage =
-    faults.value.usage === 'none' ? {} : { usageMetadata: { promptTokenCount: told, totalTokenCount: told } };
+    faults.value.usage === 'none'
+      ? {}
+      : { usageMetadata: { promptTokenCount: told, promptTokenDetails: [{ modality: 'TEXT', tokenCount: told }] } };
   const embeddings = requests.map(({ outputDimensionality }, index) => ({
     values: Array.from(embeddingVector(texts[index] ?? '', outputDimensionality)),
   }));
