@@ -12,6 +12,7 @@ export type Endpoint =
   | { readonly name: 'list-models' }
   | { readonly name: 'show-model'; readonly model: string }
   | { readonly name: 'describe-key' }
+  | RealtimeEndpoint
   | PassthroughEndpoint
   | ProbeEndpoint;
 
@@ -39,6 +40,11 @@ export interface GeminiActEndpoint {
   readonly name: 'gemini-act';
   readonly act: GeminiAct;
   readonly model: string;
+}
+
+/** A WebSocket. */
+export interface RealtimeEndpoint {
+  readonly name: 'realtime';
 }
 
 export type ProbeName = 'healthz' | 'readyz' | 'metrics';
@@ -109,6 +115,7 @@ const MODEL_ENDPOINTS: ReadonlyMap<string, ModelEndpoint> = new Map(
 );
 
 const LIST_MODELS: Endpoint = { name: 'list-models' };
+const REALTIME: Endpoint = { name: 'realtime' };
 
 export function findEndpoint(method: string, url: string): Endpoint | HeadRefusal {
   const queryAt = url.indexOf('?');
@@ -125,6 +132,8 @@ export function findEndpoint(method: string, url: string): Endpoint | HeadRefusa
       return allow(method, 'GET', LIST_MODELS);
     case '/v1/key':
       return allow(method, 'GET', { name: 'describe-key' });
+    case '/v1/realtime':
+      return allow(method, 'GET', REALTIME);
     case '/healthz':
     case '/readyz':
     case '/metrics':

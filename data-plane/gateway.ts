@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { admitModel, admitPassthrough, type Admitted } from './admit/admit.js';
 import { describeKey } from './admit/describe-key.js';
@@ -15,6 +16,8 @@ import { prepare } from './forward/outgoing.js';
 import { isRefusal, refuse, sendRefusal, type Answer, type Refusal } from './http-error.js';
 import { createMeter, type Meter } from './meter/meter.js';
 import { createObserver, createProbes, type Observer } from './observe.js';
+import { createRealtime } from './realtime/realtime.js';
+import { UPGRADE_HEADERS } from './realtime/refuse-upgrade.js';
 import { createRequestId, receive, type Received } from './receive.js';
 import { route, seedOf } from './route/route.js';
 import type { Snapshot } from './snapshot.js';
@@ -29,6 +32,7 @@ export type GatewayEnvironment = Pick<
   | 'IDLE_TIMEOUT_MS'
   | 'UPSTREAM_TOTAL_TIMEOUT_MS'
   | 'PRIVATE_UPSTREAMS'
+  | 'STREAM_COMMENT_INTERVAL_MS'
 >;
 
 export interface GatewayOptions {
@@ -39,6 +43,8 @@ export interface GatewayOptions {
 
 export interface Gateway {
   handle(request: IncomingMessage, response: ServerResponse): void;
+  /** A request for a session over a WebSocket; see `asksForSession`. */
+  handleUpgrade(request: IncomingMessage, socket: Socket, head: Buffer): void;
   /** Refuses new calls from now on; open ones go on. */
   drain(): void;
   readonly openCalls: () => number;
@@ -59,8 +65,10 @@ export function createGateway({ state, environment, logger }: GatewayOptions): G
     snapshot,
     logger,
   });
-  const observer = createObserver({ linkStatus: () => state.linkStatus(), openCalls: forwarder.openCalls });
+  const openCalls = (): number => forwarder.openCalls() + realtime.openSessions();
+  const observer = createObserver({ linkStatus: () => state.linkStatus(), openCalls });
   const meter = createMeter({ spool, clientSealers, observer, trustedProxies: environment.TRUSTED_PROXIES });
+  const realtime = createRealtime({ environment, snapshot, meter, observer, isDraining: () => isDraining, logger });
   const serve = createStages({ snapshot, meter, forwarder, maxBodyBytes: environment.MAX_BODY_BYTES });
   const probe = createProbes({ observer, isReady: () => !isDraining && snapshot.catalogue !== undefined });
 
@@ -71,6 +79,9 @@ export function createGateway({ state, environment, logger }: GatewayOptions): G
     if (isRefusal(received)) {
       observer.callRefused('none', received.refused);
       sendRefusal(answer, received, received.allow === undefined ? [] : ['allow', received.allow]);
+    } else if (received.endpoint.name === 'realtime') {
+      observer.callRefused('realtime', 'upgrade_required');
+      sendRefusal(answer, refuse('upgrade_required'), UPGRADE_HEADERS);
     } else if (isProbe(received.endpoint)) probe(received.endpoint.name, answer);
     else if (isDraining) sendRefusal(answer, refuse('not_ready'), ['connection', 'close']);
     else run(received, { serve, observer, forwarder, logger });
@@ -81,9 +92,16 @@ export function createGateway({ state, environment, logger }: GatewayOptions): G
     drain: () => {
       isDraining = true;
     },
-    openCalls: forwarder.openCalls,
-    cutOpenCalls: forwarder.cutOpenCalls,
-    close: forwarder.close,
+    handleUpgrade: realtime.handleUpgrade,
+    openCalls,
+    cutOpenCalls: () => {
+      forwarder.cutOpenCalls();
+      realtime.cutOpenSessions();
+    },
+    close: async () => {
+      await realtime.close();
+      await forwarder.close();
+    },
   };
 }
 

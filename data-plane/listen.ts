@@ -3,6 +3,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import express from 'express';
 import type { DataPlaneEnvironment } from './environment.js';
 import type { Gateway } from './gateway.js';
+import { asksForSession } from './realtime/receive-upgrade.js';
 import { openAiErrorType } from './dialects/openai-error-type.js';
 
 /** The listening sockets of a data plane. */
@@ -108,6 +109,8 @@ export function createHttpServer(gateway: Gateway, environment: ListenEnvironmen
     connectionsCheckingInterval: Math.min(5_000, headTimeoutMs),
     // Longer than the load balancer in front keeps its side, so that it never sends into a connection we just closed.
     keepAliveTimeout: KEEP_ALIVE_MS,
+    // All else that speaks of an upgrade is a call like any other: some clients offer HTTP/2 with their first request.
+    shouldUpgradeCallback: asksForSession,
   });
   server.maxConnections = environment.MAX_CONNECTIONS;
   // Longer than the longest silence that a healthy call may have: only connections that hang reach it.
@@ -115,6 +118,9 @@ export function createHttpServer(gateway: Gateway, environment: ListenEnvironmen
   server.on('request', app);
   // Without a listener Node gives leave to send the body before anyone knows who sends it.
   server.on('checkContinue', app);
+  server.on('upgrade', (request, socket: Socket, head) => {
+    gateway.handleUpgrade(request, socket, head);
+  });
   server.on('clientError', refuseConnection);
   server.on('connection', (socket: Socket) => {
     // Pipelined requests listen for their socket's end, each for itself.

@@ -44,6 +44,7 @@ const TABLE = {
   idempotency_mismatch: { status: 409, retryable: false, message: 'The idempotency key was used for another request.' },
   body_too_large: { status: 413, retryable: false, message: 'The request body is too large.' },
   unsupported_media_type: { status: 415, retryable: false, message: 'The content type is not supported.' },
+  upgrade_required: { status: 426, retryable: false, message: 'This address is a WebSocket; connect to it as one.' },
   rate_limited: { status: 429, retryable: true, message: 'Too many requests.' },
   internal_error: { status: 500, retryable: true, message: 'The server had an error.' },
   upstream_failed: { status: 502, retryable: true, message: 'The provider could not be reached.' },

@@ -60,24 +60,46 @@ export function admitModel(
   request: MeteredRequest,
   nowMs: number,
 ): Admitted | Refusal {
+  const { model, streamed } = request;
+  const task: Task = { kind: 'metered', request };
+  const assumedUsage = request.dialect === 'openai' ? request.assumedUsage : undefined;
+  return admitOperation(known, { operation, model, streamed, task, assumedUsage }, nowMs);
+}
+
+/** What is said over a connection that is a session of many calls: each is admitted by itself. */
+export interface RealtimeCall {
+  /** Beside the session's own model, one that writes down what the caller says. */
+  readonly operation: 'realtime' | 'transcriptions';
+  /** The alias that the caller named. */
+  readonly model: string;
+}
+
+export function admitRealtime(known: WithBody, { operation, model }: RealtimeCall, nowMs: number): Admitted | Refusal {
+  const task: Task = { kind: 'passthrough', method: 'GET', path: '/realtime', query: '' };
+  return admitOperation(known, { operation, model, streamed: true, task, assumedUsage: undefined }, nowMs);
+}
+
+function admitOperation(
+  known: WithBody,
+  asked: Pick<Admitted, 'model' | 'streamed' | 'task' | 'assumedUsage'> & { readonly operation: Operation },
+  nowMs: number,
+): Admitted | Refusal {
   const { account, catalogue } = known;
   if (account.member === undefined) return refuse('invalid_api_key');
-  const model = catalogue.models.get(request.model);
-  if (model?.status !== 'active' || !model.operations.includes(operation)) return refuse('model_not_found', 'model');
-  const candidates = findCandidates(model, account, catalogue, operation);
+  const model = catalogue.models.get(asked.model);
+  const isSold = model?.status === 'active' && model.operations.includes(asked.operation);
+  if (!isSold) return refuse('model_not_found', 'model');
+  const candidates = findCandidates(model, account, catalogue, asked.operation);
   if ('refused' in candidates) return candidates;
   const price = priceInForce(known, model.priceCardId, nowMs);
   if (price === undefined) return refuse('price_missing', 'model');
   return {
     ...known,
-    operation,
-    model: request.model,
-    streamed: request.streamed,
-    task: { kind: 'metered', request },
+    ...asked,
     member: account.member,
     admittedAt: nowMs,
     priceCardVersionId: price.id,
-    assumedUsage: request.dialect === 'openai' ? pricedPart(request.assumedUsage, price) : undefined,
+    assumedUsage: pricedPart(asked.assumedUsage, price),
     candidates,
   };
 }

@@ -243,6 +243,7 @@ const ENVIRONMENT: FixtureEnvironment = {
   UPSTREAM_HEADERS_TIMEOUT_MS: 10_000,
   IDLE_TIMEOUT_MS: 10_000,
   UPSTREAM_TOTAL_TIMEOUT_MS: 60_000,
+  STREAM_COMMENT_INTERVAL_MS: 15_000,
 };
 
 /** A whole gateway over HTTP, with config and spool in memory. */

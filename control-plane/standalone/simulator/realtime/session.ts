@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { itemSchema } from '../chat/responses-request.js';
 import { NO_TOKENS, type TokenCount } from '../tokens.js';
+import { secondsOf, tokensHeard } from './sound.js';
 import { errorFields, giveResponse, responseSchema, type ResponseWish, type SessionLinks } from './response.js';
 
 /** One conversation over a Realtime connection. */
@@ -18,16 +19,21 @@ const messageSchema = z.looseObject({
   response: responseSchema.optional(),
   audio: z.string().optional(),
 });
+const transcriptionSchema = z.object({ model: z.string() });
+/** Under the name of the API, and under that of its preview. */
+const transcribedSchema = z.union([
+  z.object({ audio: z.object({ input: z.object({ transcription: transcriptionSchema }) }) }),
+  z.object({ input_audio_transcription: transcriptionSchema }),
+]);
 type Message = z.infer<typeof messageSchema>;
 type Handlers = Readonly<Record<string, (message: Message) => void | Promise<void>>>;
-
-/** 16 bit samples, 24,000 a second. */
-const AUDIO_BYTES_PER_SECOND = 48_000;
 
 /**
  * Follows https://platform.openai.com/docs/api-reference/realtime-client-events as far as text goes: session.update,
  * conversation.item.create, response.create, response.cancel; input_audio_buffer.append, .commit and .clear are counted
- * in seconds. Directives are read from the last user text; `die-after` and `chunk-delay` mind the deltas.
+ * in seconds, and in tokens of the responses that follow. Where the session names `sim-transcription`, what is committed is
+ * transcribed, at a token for each of sound and three of text. With `output_modalities: ["audio"]` each word comes with a
+ * token of sound. Directives are read from the last user text; `die-after` and `chunk-delay` mind the deltas.
  */
 export function createSession(links: SessionLinks): RealtimeSession {
   const { model, gone } = links;
@@ -43,6 +49,7 @@ export function createSession(links: SessionLinks): RealtimeSession {
   const items: object[] = [];
   const spent = { tokens: NO_TOKENS, audioSeconds: 0, toldUsage: false };
   let responses = 0;
+  let soundTokens = 0;
   let isCancelled = false;
   const shownSession = (): object => ({
     type: 'realtime',
@@ -63,10 +70,28 @@ export function createSession(links: SessionLinks): RealtimeSession {
     isCancelled = false;
     const number = responses;
     const asked = { ...session, ...wish };
-    const given = await giveResponse({ links, send, asked, items, number, isCancelled: () => isCancelled });
+    const conversation = { items, soundTokens };
+    const given = await giveResponse({ links, send, asked, ...conversation, number, isCancelled: () => isCancelled });
     items.push(...given.output);
     spent.tokens = add(spent.tokens, given.tokens);
     spent.toldUsage ||= given.toldUsage;
+  };
+
+  const hear = (bytes: number): void => {
+    spent.audioSeconds += secondsOf(bytes);
+    const heard = tokensHeard(bytes);
+    soundTokens += heard;
+    if (!transcribedSchema.safeParse(session).success) return;
+    const details = { text_tokens: 0, audio_tokens: heard };
+    const completion = TRANSCRIPT.split(' ').length;
+    const counts = { input_tokens: heard, input_token_details: details, output_tokens: completion };
+    spent.tokens = add(spent.tokens, { ...NO_TOKENS, prompt: heard, completion });
+    send('conversation.item.input_audio_transcription.completed', {
+      item_id: `item_sim${items.length - 1}`,
+      content_index: 0,
+      transcript: TRANSCRIPT,
+      usage: { type: 'tokens', ...counts, total_tokens: heard + completion },
+    });
   };
 
   const handlers: Handlers = {
@@ -78,7 +103,7 @@ export function createSession(links: SessionLinks): RealtimeSession {
       if (item) addItem(item);
       else fail("Missing required parameter: 'item'.");
     },
-    ...audioHandlers({ send, addItem, addSeconds: (seconds) => (spent.audioSeconds += seconds) }),
+    ...audioHandlers({ send, addItem, hear }),
     'response.create': ({ response = {} }) => respond(response),
   };
 
@@ -110,7 +135,7 @@ export function createSession(links: SessionLinks): RealtimeSession {
 function audioHandlers(links: {
   send: (type: string, fields: object) => void;
   addItem: (item: object) => void;
-  addSeconds: (seconds: number) => void;
+  hear: (bytes: number) => void;
 }): Handlers {
   let bytes = 0;
   return {
@@ -122,13 +147,16 @@ function audioHandlers(links: {
       links.send('input_audio_buffer.cleared', {});
     },
     'input_audio_buffer.commit': () => {
-      links.addSeconds(Math.ceil(bytes / AUDIO_BYTES_PER_SECOND));
-      bytes = 0;
       links.send('input_audio_buffer.committed', { previous_item_id: null });
       links.addItem({ type: 'message', role: 'user', content: [{ type: 'input_audio', transcript: null }] });
+      links.hear(bytes);
+      bytes = 0;
     },
   };
 }
+
+/** What any sound says. */
+const TRANSCRIPT = 'so it said';
 
 function readMessage(text: string): Message | undefined {
   try {

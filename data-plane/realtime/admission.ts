@@ -1,0 +1,66 @@
+import { admitRealtime, type RealtimeCall } from '../admit/admit.js';
+import { authenticate } from '../authenticate.js';
+import type { Prepared } from '../forward/outgoing.js';
+import { isRefusal, refuse, type Refusal } from '../http-error.js';
+import type { Meter, MeteredCall } from '../meter/meter.js';
+import { createRequestId } from '../receive.js';
+import { route, seedOf, type PlannedAttempt } from '../route/route.js';
+import type { Snapshot } from '../snapshot.js';
+import type { SessionRequest } from './receive-upgrade.js';
+
+/** A handshake has no body. */
+const NOTHING = Buffer.alloc(0);
+
+/** The first stages of a session: who calls, may it, and which way. */
+export function admitSession(request: SessionRequest, snapshot: Snapshot): Prepared | Refusal {
+  const nowMs = Date.now();
+  const known = authenticate(request, snapshot, nowMs);
+  if (isRefusal(known)) return known;
+  const call: RealtimeCall = { operation: 'realtime', model: request.model };
+  const admitted = admitRealtime({ ...known, body: NOTHING }, call, nowMs);
+  if (isRefusal(admitted)) return admitted;
+  const routed = route(admitted, seedOf(admitted.requestId));
+  return isRefusal(routed) ? routed : { ...routed, outgoing: undefined };
+}
+
+/** Where a session has gone; all of its calls go the same way. */
+export interface SessionWay {
+  readonly request: SessionRequest;
+  readonly attempt: PlannedAttempt;
+  readonly snapshot: Snapshot;
+}
+
+/**
+ * The same stages again, for one more call of a session that is under way: as of now, by the config in force and its prices,
+ * for an hour may have passed. What has been taken away since (key, grant, model) is refused.
+ */
+export function readmit({ request, attempt, snapshot }: SessionWay, call: RealtimeCall): Prepared | Refusal {
+  const nowMs = Date.now();
+  const known = authenticate(request, snapshot, nowMs);
+  if (isRefusal(known)) return known;
+  const admitted = admitRealtime({ ...known, body: NOTHING }, call, nowMs);
+  if (isRefusal(admitted)) return admitted;
+  const candidate = admitted.candidates.find(
+    ({ provider, credentialId, targetId }) =>
+      provider.id === attempt.provider.id &&
+      provider.baseUrl === attempt.provider.baseUrl &&
+      credentialId === attempt.credentialId &&
+      (call.operation !== 'realtime' || targetId === attempt.targetId),
+  );
+  if (candidate === undefined) return refuse('model_not_found', 'model');
+  const routed = route({ ...admitted, candidates: [candidate] }, 0);
+  if (isRefusal(routed)) return routed;
+  return { ...routed, requestId: createRequestId(), receivedAt: performance.now(), outgoing: undefined };
+}
+
+/** @returns what the session's provider calls a model that the caller may have its words written down by */
+export function findTranscriber(way: SessionWay, model: string): string | Refusal {
+  const admitted = readmit(way, { operation: 'transcriptions', model });
+  return isRefusal(admitted) ? admitted : admitted.attempts[0].upstreamModel;
+}
+
+/** Admits one more call and writes its start record. */
+export async function beginCall(way: SessionWay, meter: Meter, call: RealtimeCall): Promise<MeteredCall | Refusal> {
+  const admitted = readmit(way, call);
+  return isRefusal(admitted) ? admitted : meter.begin(admitted);
+}

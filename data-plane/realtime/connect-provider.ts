@@ -1,0 +1,133 @@
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import { WebSocket } from 'ws';
+import type { ErrorCode } from '@pingtoken/shared/error-code';
+import type { Outcome } from '@pingtoken/shared/usage-event';
+import { answerHeaders } from '../forward/answer-headers.js';
+import { failureReason } from '../forward/json-call.js';
+import { convertProviderError } from '../forward/provider-error.js';
+import type { UpstreamAgents } from '../forward/upstream-address.js';
+import { addressOf, credentialHeader, USER_AGENT } from '../provider-address.js';
+import type { PlannedAttempt } from '../route/route.js';
+
+export interface ConnectOptions {
+  readonly agents: UpstreamAgents;
+  /** Until the connection stands. */
+  readonly connectTimeoutMs: number;
+  /** From then until the provider has agreed to a session. */
+  readonly answerTimeoutMs: number;
+  readonly maxMessageBytes: number;
+}
+
+export interface SessionTarget {
+  readonly attempt: PlannedAttempt;
+  readonly requestId: string;
+  readonly isPreview: boolean;
+  /** Ends the attempt. */
+  readonly signal: AbortSignal;
+}
+
+/** What came of it. A socket is open and paused: nothing that it brings is lost before somebody listens. */
+export type Connected =
+  | { readonly kind: 'open'; readonly socket: WebSocket }
+  | { readonly kind: 'refused'; readonly status: number; readonly json: string; readonly headers: readonly string[] }
+  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly outcome: Outcome; readonly reason: string }
+  | { readonly kind: 'aborted' };
+
+/**
+ * Opens a session with the provider. It is told what any call tells it: our credential, our name and the call's id; nothing
+ * of the caller. Redirects are not followed and compression is not offered.
+ */
+export function connectProvider(target: SessionTarget, options: ConnectOptions): Promise<Connected> {
+  const { attempt, signal } = target;
+  const { origin, basePath } = addressOf(attempt.provider);
+  const isSecure = origin.startsWith('https:');
+  const address = new URL(`${origin.replace(/^http/, 'ws')}${basePath}/realtime`);
+  address.searchParams.set('model', attempt.upstreamModel);
+  return new Promise((resolve) => {
+    let timer: NodeJS.Timeout | undefined;
+    const expect = (withinMs: number): void => {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        const reason = `no session within ${withinMs} ms`;
+        finish({ kind: 'failed', code: 'upstream_timeout', outcome: 'timed-out', reason });
+      }, withinMs);
+    };
+    const socket = new WebSocket(address, {
+      agent: isSecure ? options.agents.https : options.agents.http,
+      headers: requestHeaders(target),
+      perMessageDeflate: false,
+      followRedirects: false,
+      maxPayload: options.maxMessageBytes,
+      finishRequest: (request: ClientRequest) => {
+        request.once('socket', (connection) => {
+          connection.once(isSecure ? 'secureConnect' : 'connect', () => {
+            expect(options.answerTimeoutMs);
+          });
+        });
+        request.end();
+      },
+    });
+    let isOver = false;
+    const finish = (connected: Connected): void => {
+      if (isOver) return;
+      isOver = true;
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      if (connected.kind !== 'open') socket.terminate();
+      resolve(connected);
+    };
+    const onAbort = (): void => {
+      finish({ kind: 'aborted' });
+    };
+    expect(options.connectTimeoutMs);
+    signal.addEventListener('abort', onAbort);
+    socket.once('open', () => {
+      socket.pause();
+      finish({ kind: 'open', socket });
+    });
+    socket.once('unexpected-response', (_request, answer) => {
+      expect(options.answerTimeoutMs);
+      void readRefusal(answer, attempt.secret).then(finish);
+    });
+    // It stays for good: an error that nobody listens for would end the process.
+    socket.on('error', (error) => {
+      finish({ kind: 'failed', code: 'upstream_failed', outcome: 'provider-failed', reason: failureReason(error) });
+    });
+    if (signal.aborted) onAbort();
+  });
+}
+
+function requestHeaders({ attempt, requestId, isPreview }: SessionTarget): Record<string, string> {
+  const headers: Record<string, string> = { 'user-agent': USER_AGENT, 'x-request-id': requestId };
+  const [name, credential] = credentialHeader(attempt.provider.auth, attempt.secret);
+  if (name !== undefined && credential !== undefined) headers[name] = credential;
+  if (isPreview) headers['openai-beta'] = 'realtime=v1';
+  return headers;
+}
+
+const MAX_ERROR_BYTES = 64 * 1024;
+/** Refusals that are about our account with the provider. */
+const OUR_OWN_FAULTS: ReadonlySet<number> = new Set([401, 402, 403, 407]);
+
+/** The provider answered like to any other call. What has no place in an answer to a caller is said to be its failure. */
+async function readRefusal(answer: IncomingMessage, secret: string): Promise<Connected> {
+  const status = answer.statusCode ?? 502;
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of answer as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > MAX_ERROR_BYTES) break;
+      chunks.push(chunk);
+    }
+  } catch {
+    chunks.length = 0;
+  }
+  const outcome = status >= 400 && status < 500 ? 'provider-refused' : 'provider-failed';
+  if (status < 400 || OUR_OWN_FAULTS.has(status)) {
+    return { kind: 'failed', code: 'upstream_failed', outcome, reason: `the provider answered with status ${status}` };
+  }
+  const body = length > MAX_ERROR_BYTES ? Buffer.alloc(0) : Buffer.concat(chunks);
+  const headers = answerHeaders({ ...answer.headers, 'content-type': undefined }, 'metered');
+  return { kind: 'refused', status, json: convertProviderError({ status, body, secret }, 'openai'), headers };
+}

@@ -1,0 +1,104 @@
+import type { Outcome } from '@pingtoken/shared/usage-event';
+import type { RealtimeCall } from '../admit/admit.js';
+import { isRefusal, type Refusal } from '../http-error.js';
+import type { MeteredCall } from '../meter/meter.js';
+import type { ProviderMessage } from './provider-message.js';
+
+export interface ResponseBookOptions {
+  /** The alias of the session. */
+  readonly model: string;
+  /** The alias that writes down what the caller says. */
+  readonly transcriber: () => string | undefined;
+  /** Admits one more call of the session and writes its start record. */
+  readonly begin: (call: RealtimeCall) => Promise<MeteredCall | Refusal>;
+}
+
+/** Nothing of what a message says has to be written down. */
+export type Booked = Promise<Refusal | undefined> | undefined;
+
+/** As HTTP would say it: each of these is a call that was answered. */
+const ANSWERED = 200;
+
+/**
+ * Keeps the books of a session, whose calls are its responses: each has a start record and an end record of its own, so that
+ * a process that dies takes no response with it that was given to its end.
+ */
+export class ResponseBook {
+  readonly #options: ResponseBookOptions;
+  /** Responses on their way, by the provider's id. */
+  readonly #open = new Map<string, MeteredCall>();
+  #isClosed = false;
+
+  constructor(options: ResponseBookOptions) {
+    this.#options = options;
+  }
+
+  get openIds(): readonly string[] {
+    return [...this.#open.keys()];
+  }
+
+  /** @returns what must be waited for before the message goes on; it resolves to why the session cannot go on, if so */
+  book(message: ProviderMessage): Booked {
+    if (this.#isClosed) return undefined;
+    switch (message.kind) {
+      case 'response-created':
+        return this.#opened(message.responseId);
+      case 'response-part':
+        this.#open.get(message.responseId)?.firstByteCame();
+        return undefined;
+      case 'response-done':
+        return this.#done(message);
+      case 'transcribed':
+        return this.#transcribed(message);
+      default:
+        return undefined;
+    }
+  }
+
+  /** Closes the books. What is still open has not been reported, and what is reported from now on comes too late. */
+  async close(outcome: Outcome): Promise<void> {
+    this.#isClosed = true;
+    const open = [...this.#open.values()];
+    this.#open.clear();
+    await Promise.all(open.map((call) => call.settle(outcome, ANSWERED)));
+  }
+
+  async #opened(responseId: string): Promise<Refusal | undefined> {
+    // Told twice, it is one response all the same.
+    if (this.#open.has(responseId)) return undefined;
+    const call = await this.#begin();
+    if (isRefusal(call)) return call;
+    this.#open.set(responseId, call);
+    return undefined;
+  }
+
+  async #done(message: ProviderMessage & { readonly kind: 'response-done' }): Promise<Refusal | undefined> {
+    const { responseId, hasFailed, usage } = message;
+    const call = this.#open.get(responseId) ?? (await this.#begin());
+    this.#open.delete(responseId);
+    if (isRefusal(call)) return call;
+    call.usageReported(usage);
+    await call.settle(hasFailed ? 'provider-failed' : 'completed', ANSWERED);
+    return undefined;
+  }
+
+  async #transcribed({ usage }: ProviderMessage & { readonly kind: 'transcribed' }): Promise<Refusal | undefined> {
+    const model = this.#options.transcriber();
+    // One that nobody named is the provider's own choice, and a part of the session.
+    const call = await (model === undefined
+      ? this.#begin()
+      : this.#options.begin({ operation: 'transcriptions', model }));
+    if (isRefusal(call)) return call;
+    call.providerAnswered(ANSWERED, true);
+    call.firstByteCame();
+    call.usageReported(usage);
+    await call.settle('completed', ANSWERED);
+    return undefined;
+  }
+
+  async #begin(): Promise<MeteredCall | Refusal> {
+    const call = await this.#options.begin({ operation: 'realtime', model: this.#options.model });
+    if (!isRefusal(call)) call.providerAnswered(ANSWERED, true);
+    return call;
+  }
+}
