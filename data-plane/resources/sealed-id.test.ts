@@ -59,7 +59,7 @@ describe('a sealed id', () => {
 
   it('that was changed in any of its characters, cut or lengthened is none', () => {
     const id = ours.seal(thing());
-    const characters = fc.constantFrom(...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_');
+    const characters = fc.constantFrom('A', 'B', 'Q', 'g', 'z', '0', '9', '-', '_');
     fc.assert(
       fc.property(fc.integer({ min: 5, max: id.length - 2 }), characters, (at, character) => {
         fc.pre(id[at] !== character);

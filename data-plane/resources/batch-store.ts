@@ -1,0 +1,85 @@
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import { parseJson } from '@pingtoken/shared/wire';
+import { batchSubmissionSchema } from './batch-submission.js';
+
+/** A batch that is to be billed by this data plane, from before it is submitted until its last line is in the spool. */
+export const batchRecordSchema = z.object({
+  submission: batchSubmissionSchema,
+  /** What marks it in the list of its provider; by this it is found again when nobody heard the answer to its submission. */
+  mark: z.string().max(200),
+  /** The provider's id of it; null as long as no answer to its submission has come. */
+  rawBatchId: z.string().max(512).nullable(),
+});
+export type BatchRecord = z.infer<typeof batchRecordSchema>;
+
+/** One file a batch, in `DATA_PLANE_HOME/batches`, mode 0600. */
+export interface BatchStore {
+  /** Those whose files can be read; others are set aside and reported. */
+  list(): Promise<readonly BatchRecord[]>;
+  /**
+   * On disk, power cut or not, when it resolves.
+   * @throws the system's error
+   */
+  put(record: BatchRecord): Promise<void>;
+  remove(submissionId: string): Promise<void>;
+}
+
+const SUFFIX = '.json';
+
+/** @throws the system's error when the folder cannot be made */
+export async function openBatchStore({
+  folder,
+  logger,
+}: {
+  readonly folder: string;
+  readonly logger: Logger;
+}): Promise<BatchStore> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const pathOf = (submissionId: string): string => join(folder, submissionId + SUFFIX);
+
+  async function read(name: string): Promise<BatchRecord | undefined> {
+    const path = join(folder, name);
+    try {
+      return batchRecordSchema.parse(parseJson(await readFile(path, 'utf8')));
+    } catch (error) {
+      logger.error({ path, reason: String(error) }, 'the record of a batch cannot be read and is set aside');
+      await rename(path, `${path}.damaged`);
+      return undefined;
+    }
+  }
+
+  return {
+    list: async () => {
+      const names = (await readdir(folder)).filter((name) => name.endsWith(SUFFIX)).sort();
+      const records = [];
+      for (const name of names) records.push(await read(name));
+      return records.filter((record) => record !== undefined);
+    },
+    put: async (record) => {
+      const path = pathOf(record.submission.submissionId);
+      const file = await open(`${path}.new`, 'w', 0o600);
+      try {
+        await file.writeFile(JSON.stringify(record));
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(`${path}.new`, path);
+      await syncFolder(folder);
+    },
+    remove: (submissionId) => rm(pathOf(submissionId), { force: true }),
+  };
+}
+
+/** A rename is only as durable as the folder that records it. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
