@@ -25,17 +25,17 @@ afterEach(() => home.remove());
 
 describe('the records of batches', () => {
   it('are there again in another process, each once, as they were last put', async () => {
-    const store = await open();
+    const store = open();
     const [one, other] = [record(), record()];
     await store.put(one);
     await store.put(other);
     await store.put({ ...one, rawBatchId: 'batch_1' });
     await store.remove(other.submission.submissionId);
-    expect(await (await open()).list()).toEqual([{ ...one, rawBatchId: 'batch_1' }]);
+    expect(await open().list()).toEqual([{ ...one, rawBatchId: 'batch_1' }]);
   });
 
   it('are for nobody else to read, and a removed one may be removed again', async () => {
-    const store = await open();
+    const store = open();
     const kept = record();
     await store.put(kept);
     const [name = ''] = await readdir(folder);
@@ -47,12 +47,12 @@ describe('the records of batches', () => {
   });
 
   it('that were cut off while they were written, or damaged, keep no other from being read', async () => {
-    const store = await open();
+    const store = open();
     const kept = record();
     await store.put(kept);
     await writeFile(join(folder, `${randomUUID()}.json.new`), '{"submission":');
     await writeFile(join(folder, `${randomUUID()}.json`), '{"submission":');
-    expect(await (await open()).list()).toEqual([kept]);
+    expect(await open().list()).toEqual([kept]);
     expect((await readdir(folder)).filter((name) => name.endsWith('.damaged'))).toHaveLength(1);
   });
 });

@@ -1,4 +1,5 @@
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdirSync } from 'node:fs';
+import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { z } from 'zod';
@@ -30,14 +31,8 @@ export interface BatchStore {
 const SUFFIX = '.json';
 
 /** @throws the system's error when the folder cannot be made */
-export async function openBatchStore({
-  folder,
-  logger,
-}: {
-  readonly folder: string;
-  readonly logger: Logger;
-}): Promise<BatchStore> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+export function openBatchStore({ folder, logger }: { readonly folder: string; readonly logger: Logger }): BatchStore {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
   const pathOf = (submissionId: string): string => join(folder, submissionId + SUFFIX);
 
   async function read(name: string): Promise<BatchRecord | undefined> {

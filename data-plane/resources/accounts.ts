@@ -1,0 +1,144 @@
+import type { Operation } from '@pingtoken/shared/usage-event';
+import { versionInForce } from '@pingtoken/shared/rate-card';
+import { admitModel, type Admitted, type Candidate } from '../admit/admit.js';
+import type { Authenticated, WithBody } from '../authenticate.js';
+import { readOpenAiRequest } from '../dialects/openai-request.js';
+import type { Prepared } from '../forward/outgoing.js';
+import { isRefusal, refuse, type Refusal } from '../http-error.js';
+import type { PlannedAttempt } from '../route/route.js';
+import type { Catalogue } from '../snapshot.js';
+import type { KeptThing } from './sealed-id.js';
+
+/** A call about what a provider keeps, with the one way that it can take. */
+export type PlannedCall = Prepared & { readonly attempts: readonly [PlannedAttempt] };
+
+/** Which account a thing is, or is to be, kept in, and by the name of which model it is dealt with there. */
+export type AccountOf = Pick<KeptThing, 'providerId' | 'credentialId' | 'model'>;
+
+/**
+ * Plans a call by a model's name: the first of its ways that can be used, and always the same while the configuration is,
+ * so that a tenant finds again what it has put there.
+ */
+export function planByModel(
+  known: WithBody,
+  { model, operation }: { readonly model: string; readonly operation: Operation },
+  nowMs: number,
+): PlannedCall | Refusal {
+  // A batch's provider, and a file's, is found by the same rules as a call's.
+  const request = readOpenAiRequest(Buffer.from(JSON.stringify({ model })));
+  if (isRefusal(request)) return refuse('model_not_found', 'model');
+  const admitted = admitModel(known, operation, request, nowMs);
+  if (isRefusal(admitted)) return admitted;
+  if (known.catalogue.models.get(model)?.operations.includes('batches') !== true) {
+    return refuse('model_not_found', 'model', 'The model cannot be used in batches.');
+  }
+  for (const candidate of [...admitted.candidates].sort(compareCandidates)) {
+    const secret = secretOf(admitted, candidate);
+    if (secret !== undefined) return planned(admitted, candidate, secret);
+  }
+  return refuse('upstream_failed', null, 'No provider of this model can be used at the moment.');
+}
+
+function compareCandidates(one: Candidate, other: Candidate): number {
+  return (
+    one.rank - other.rank ||
+    one.priority - other.priority ||
+    other.weight - one.weight ||
+    one.credentialId.localeCompare(other.credentialId)
+  );
+}
+
+/** @returns a plan for each account that the tenant's batches can be in, in the order of the models */
+export function planEverywhere(known: WithBody, nowMs: number): readonly [PlannedCall, ...PlannedCall[]] | Refusal {
+  const plans = new Map<string, PlannedCall>();
+  for (const { name, operations } of known.catalogue.models.values()) {
+    const [operation] = operations;
+    if (operation === undefined || !operations.includes('batches')) continue;
+    const plan = planByModel(known, { model: name, operation }, nowMs);
+    if (isRefusal(plan)) continue;
+    const [{ provider, credentialId }] = plan.attempts;
+    const account = `${provider.id} ${credentialId}`;
+    if (!plans.has(account)) plans.set(account, plan);
+  }
+  const [first, ...others] = plans.values();
+  return first === undefined ? refuse('model_not_found', null, NO_MODEL) : [first, ...others];
+}
+
+const NO_MODEL = 'None of the models that you have access to can be used in batches.';
+
+/**
+ * Plans a call about a thing that is kept already: it goes to the very account that has it, as long as the tenant may use
+ * that, whatever the routes have become. Where the model's name has gone the price of another stands in the record, and
+ * nothing is charged by it.
+ */
+export function planByAccount(
+  known: WithBody,
+  { providerId, credentialId, model }: AccountOf,
+  operation: Operation,
+  nowMs: number,
+): PlannedCall | Refusal {
+  const { account, catalogue } = known;
+  const provider = catalogue.providers.get(providerId);
+  if (account.member === undefined) return refuse('invalid_api_key');
+  if (provider?.status !== 'active') return refuse('not_found');
+  if (!account.tenant.grantedProviderIds.includes(providerId)) return refuse('provider_not_granted');
+  const secret = catalogue.secretOf(credentialId, account.tenant.id, provider);
+  if (secret === undefined) return refuse('not_found');
+  const priceCardVersionId = priceOf(catalogue, model, nowMs) ?? anyPrice(known, nowMs);
+  if (priceCardVersionId === undefined) return refuse('price_missing');
+  const candidate = {
+    targetId: null,
+    provider,
+    credentialId,
+    upstreamModel: '',
+    rank: 0,
+    priority: 0,
+    weight: 1,
+    dropsUnsupported: false,
+    costCardId: null,
+  };
+  const admitted: Admitted = {
+    ...known,
+    operation,
+    model,
+    streamed: false,
+    task: { kind: 'passthrough', method: '', path: '', query: '' },
+    member: account.member,
+    admittedAt: nowMs,
+    priceCardVersionId,
+    candidates: [candidate],
+  };
+  return planned(admitted, candidate, secret);
+}
+
+function planned(admitted: Admitted, candidate: Candidate, secret: string): PlannedCall {
+  const { catalogue, admittedAt } = admitted;
+  const costCard = candidate.costCardId === null ? undefined : catalogue.rateCards.get(candidate.costCardId);
+  const costCardVersionId = costCard === undefined ? null : (versionInForce(costCard.versions, admittedAt)?.id ?? null);
+  const { method = '', url = '' } = admitted.request;
+  return {
+    ...admitted,
+    streamed: false,
+    task: { kind: 'passthrough', method, path: url, query: '' },
+    attempts: [{ ...candidate, secret, costCardVersionId }],
+    outgoing: undefined,
+  };
+}
+
+function secretOf({ catalogue, account }: Authenticated, candidate: Candidate): string | undefined {
+  return catalogue.secretOf(candidate.credentialId, account.tenant.id, candidate.provider);
+}
+
+function priceOf(catalogue: Catalogue, model: string, nowMs: number): string | undefined {
+  const cardId = catalogue.models.get(model)?.priceCardId ?? null;
+  const card = cardId === null ? undefined : catalogue.rateCards.get(cardId);
+  return card === undefined ? undefined : versionInForce(card.versions, nowMs)?.id;
+}
+
+function anyPrice({ catalogue }: Authenticated, nowMs: number): string | undefined {
+  for (const name of catalogue.models.keys()) {
+    const price = priceOf(catalogue, name, nowMs);
+    if (price !== undefined) return price;
+  }
+  return undefined;
+}
