@@ -1,7 +1,8 @@
+import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import type { Usage } from '@pingtoken/shared/rate-card';
 import type { MeteredRequest } from '../admit/admit.js';
 import { editAnthropicRequest } from '../dialects/anthropic-request.js';
-import type { ChatDialect, ChatRequest } from '../dialects/chat/chat.js';
+import type { ChatDialect, ChatFeature, ChatRequest, FieldFault } from '../dialects/chat/chat.js';
 import { CHAT_DIALECTS } from '../dialects/chat/chat-dialects.js';
 import { parseJsonExactly, stringifyExactly } from '../dialects/chat/json.js';
 import { hideEndUser, type EndUserSetting } from '../dialects/end-user.js';
@@ -137,7 +138,7 @@ const VERSION = /^[\w.,: -]{1,1000}$/;
 function readChat(request: MeteredRequest, setting: EndUserSetting): ChatRequest | Refusal {
   const { dialect, bytes, model, streamed } = request;
   const read = CHAT_DIALECTS[dialect].readRequest(parseJsonExactly(bytes.toString()), { model, streamed });
-  if ('unreadable' in read) return refuse('unsupported_field', read.unreadable.field, read.unreadable.message);
+  if ('unreadable' in read) return refuse('invalid_request', read.unreadable.field, read.unreadable.message);
   return showsThoughts(hidesEndUser(read, setting));
 }
 
@@ -160,11 +161,8 @@ function translated(
 ): Outgoing | Refusal {
   const target = CHAT_DIALECTS[provider.dialect];
   const { body, unsupported } = target.writeRequest(request, upstreamModel);
-  const [feature] = unsupported;
-  if (feature !== undefined && !dropsUnsupported) {
-    const field = CHAT_DIALECTS[from].fieldNames[feature];
-    return refuse('unsupported_field', field, `The field "${field}" cannot be used with this model.`);
-  }
+  const [fault] = [...(request.inexpressible ?? []), ...unsupported.map((feature) => faultOf(feature, from))];
+  if (fault !== undefined && !dropsUnsupported) return refuse('unsupported_field', fault.field, fault.message);
   return {
     path: target.requestPath({ upstreamModel, streamed: request.streamed }),
     headers: {
@@ -175,4 +173,9 @@ function translated(
     body: Buffer.from(stringifyExactly(body)),
     translation: { provider: target, caller: CHAT_DIALECTS[from], request },
   };
+}
+
+function faultOf(feature: ChatFeature, from: Dialect): FieldFault {
+  const field = CHAT_DIALECTS[from].fieldNames[feature];
+  return { field, message: `The field "${field}" cannot be used with this model.` };
 }

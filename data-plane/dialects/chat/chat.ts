@@ -6,8 +6,8 @@ import type { ErrorCode } from '@pingtoken/shared/error-code';
  * A chat call in no vendor's terms: what stands between a caller's dialect and a provider's where the two differ. Each
  * vendor has a reader and a writer of it, so that three dialects need six translators and not nine.
  *
- * Nothing is silently lost: a reader takes in every field that it knows and refuses what it cannot represent; a writer names
- * what its vendor cannot express, and the call is refused, unless its route says that it may be dropped.
+ * Nothing is silently lost: a reader takes in every field that it knows and names what it cannot represent; a writer names
+ * what its vendor cannot express; and the call is refused, unless its route says that such things may be dropped.
  */
 
 /** JSON as it was parsed; numbers that a double would alter are kept by their text (see `parseJsonExactly`). */
@@ -45,6 +45,11 @@ export interface ChatRequest {
   readonly endUser?: string;
   /** OpenAI's streams carry usage only on request; every other dialect's always do. */
   readonly wantsStreamUsage: boolean;
+  /**
+   * What else the caller said that no vendor but its own has a word for; absent where there is nothing. Without it the rest is
+   * a whole request still, and so a route may leave it out.
+   */
+  readonly inexpressible?: readonly FieldFault[];
 }
 
 export type ChatMessage = UserMessage | AssistantMessage;
@@ -248,9 +253,15 @@ export type ChatFeature =
   | 'temperature'
   | 'topP';
 
-/** The caller's request cannot be read, or says what no target could be told. `field` is in the caller's own words. */
+/** `field` is in the caller's own words, by its path; empty where it is the whole body. */
+export interface FieldFault {
+  readonly field: string;
+  readonly message: string;
+}
+
+/** The caller's request is none of its dialect: a field is missing, of the wrong type or out of its bounds. */
 export interface UnreadableRequest {
-  readonly unreadable: { readonly field: string; readonly message: string };
+  readonly unreadable: FieldFault;
 }
 
 /** A body for the provider, and what of the request it could not say. */

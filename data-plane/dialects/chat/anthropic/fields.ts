@@ -1,18 +1,27 @@
+import type { FieldFault } from '../chat.js';
 import { isObject, plainNumber } from '../json.js';
 
-/** What of a caller's request cannot be read: the first finding is what the caller is told. */
+/** What of a caller's request cannot be read, and what of it was understood and has no place elsewhere. */
 export interface Refusals {
   refuse(field: string, message: string): void;
-  first(): { readonly field: string; readonly message: string } | undefined;
+  /** What was refused first: it is what the caller is told. */
+  first(): FieldFault | undefined;
+  leaveOut(field: string, message: string): void;
+  readonly leftOut: readonly FieldFault[];
 }
 
 export function createRefusals(): Refusals {
-  let first: { field: string; message: string } | undefined;
+  let first: FieldFault | undefined;
+  const leftOut: FieldFault[] = [];
   return {
     refuse(field, message) {
       first ??= { field, message };
     },
     first: () => first,
+    leaveOut(field, message) {
+      leftOut.push({ field, message });
+    },
+    leftOut,
   };
 }
 
@@ -30,12 +39,14 @@ export interface Fields {
   boolean(name: string): boolean | undefined;
   list(name: string): readonly unknown[] | undefined;
   object<Result>(name: string, read: (fields: Fields) => Result): Result | undefined;
-  /** Takes a field that may be ignored at a value without effect, and refuses it at any other. */
+  /** Takes a field that may be ignored at a value without effect, and names it as left out at any other. */
   ignore(name: string, isHarmless: (value: unknown) => boolean, message: string): void;
+  /** Takes a field that may have no other value than those, and refuses it at any other. */
+  expect(name: string, isValid: (value: unknown) => boolean, message: string): void;
 }
 
 /**
- * Reads an object so that none of its fields is lost: whatever `read` did not ask for is refused by name.
+ * Reads an object so that none of its fields is lost: whatever `read` did not ask for is named as left out.
  * @returns undefined when it is no object
  */
 export function readFields<Result>(
@@ -80,12 +91,16 @@ export function readFields<Result>(
     },
     ignore(name, isHarmless, message) {
       const found = any(name);
-      if (found !== undefined && !isHarmless(found)) refusals.refuse(at(name), message);
+      if (found !== undefined && !isHarmless(found)) refusals.leaveOut(at(name), message);
+    },
+    expect(name, isValid, message) {
+      const found = any(name);
+      if (found !== undefined && !isValid(found)) refusals.refuse(at(name), message);
     },
   });
   for (const name of unread) {
     if (value[name] === null || value[name] === undefined) continue;
-    refusals.refuse(at(name), 'This field cannot be translated for the provider that serves this model.');
+    refusals.leaveOut(at(name), 'This field cannot be translated for the provider that serves this model.');
   }
   return result;
 }

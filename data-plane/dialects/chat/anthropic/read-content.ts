@@ -87,7 +87,7 @@ function readAssistantContent(fields: Fields, conversation: Conversation): Assis
   });
 }
 
-/** @param read gives undefined for a type that has no place here, or for a block that it refused */
+/** @param read gives undefined for a type that has no place elsewhere, or for a block that it refused or left out */
 function readBlocks<Part>(
   fields: Fields,
   name: string,
@@ -106,7 +106,7 @@ function readBlocks<Part>(
       const type = block.required('type');
       const found = read(block, type);
       if (found === undefined) {
-        block.refusals.refuse(block.at('type'), `Blocks of the type ${type} cannot be translated here.`);
+        block.refusals.leaveOut(block.at('type'), `Blocks of the type ${type} cannot be translated here.`);
       }
       return found;
     });
@@ -154,7 +154,7 @@ function readImage(block: Fields): MediaPart | undefined {
         ...cache,
       };
     }
-    source.refusals.refuse(source.at('type'), 'The source of an image has to be base64 or url.');
+    source.refusals.leaveOut(source.at('type'), 'The source of an image has to be base64 or url.');
     return undefined;
   });
 }
@@ -168,17 +168,17 @@ function readDocument(block: Fields): MediaPart | undefined {
     const pdf = { kind: 'media', mediaType: 'application/pdf' } as const;
     switch (type) {
       case 'base64':
-        source.ignore('media_type', (value) => value === pdf.mediaType, 'The media type has to be application/pdf.');
+        source.expect('media_type', (value) => value === pdf.mediaType, 'The media type has to be application/pdf.');
         return { ...pdf, source: { kind: 'base64', data: source.required('data') }, ...about };
       case 'url':
         return { ...pdf, source: { kind: 'url', url: source.required('url') }, ...about };
       case 'text': {
-        source.ignore('media_type', (value) => value === 'text/plain', 'The media type has to be text/plain.');
+        source.expect('media_type', (value) => value === 'text/plain', 'The media type has to be text/plain.');
         const data = Buffer.from(source.required('data')).toString('base64');
         return { kind: 'media', mediaType: 'text/plain', source: { kind: 'base64', data }, ...about };
       }
       default:
-        source.refusals.refuse(source.at('type'), 'The source of a document has to be base64, url or text.');
+        source.refusals.leaveOut(source.at('type'), 'The source of a document has to be base64, url or text.');
         return undefined;
     }
   });
@@ -225,7 +225,7 @@ function readToolUse(block: Fields, conversation: Conversation): ToolCallPart {
 /** https://platform.claude.com/docs/en/build-with-claude/prompt-caching; five minutes where no time is given. */
 export function readCacheMark(fields: Fields): { readonly cache?: CacheMark } {
   const cache = fields.object('cache_control', (control): CacheMark | undefined => {
-    control.ignore('type', (value) => value === 'ephemeral', 'The type has to be ephemeral.');
+    control.expect('type', (value) => value === 'ephemeral', 'The type has to be ephemeral.');
     const ttl = control.string('ttl') ?? '5m';
     if (ttl === '5m' || ttl === '1h') return { ttl };
     control.refusals.refuse(control.at('ttl'), 'The time has to be 5m or 1h.');

@@ -15,14 +15,15 @@ import { isEmptyList, readCacheMark, readMessages, readTextContent } from './rea
 
 /**
  * A request to create a message, read for another dialect: https://platform.claude.com/docs/en/api/messages
- * Where the answer is not told apart from the default, a field is ignored; any other that has no neutral place is refused.
+ * Where the answer is not told apart from the default, a field is ignored; any other that has no neutral place is left out, and named.
  */
 export function readAnthropicRequest(body: Json): ChatRequest | UnreadableRequest {
   const refusals = createRefusals();
   const request = readFields({ value: body, path: '', refusals }, readTopLevel);
   const unreadable = refusals.first();
   if (unreadable !== undefined) return { unreadable };
-  return request ?? { unreadable: { field: '', message: 'The body has to be an object.' } };
+  if (request === undefined) return { unreadable: { field: '', message: 'The body has to be an object.' } };
+  return refusals.leftOut.length === 0 ? request : { ...request, inexpressible: refusals.leftOut };
 }
 
 function readTopLevel(fields: Fields): ChatRequest {
@@ -32,7 +33,7 @@ function readTopLevel(fields: Fields): ChatRequest {
   const conversation = readMessages(list ?? [], fields.refusals);
   const system = [...readTextContent(fields, 'system'), ...conversation.system];
   const tools = readTools(fields);
-  refuseWhatOnlyTheVendorHas(fields);
+  leaveOutWhatOnlyTheVendorHas(fields);
   return {
     model,
     streamed: fields.boolean('stream') ?? false,
@@ -54,7 +55,7 @@ function readTopLevel(fields: Fields): ChatRequest {
   };
 }
 
-function refuseWhatOnlyTheVendorHas(fields: Fields): void {
+function leaveOutWhatOnlyTheVendorHas(fields: Fields): void {
   fields.ignore('speed', (value) => value === 'standard', 'Only the standard speed can be translated.');
   fields.ignore('inference_geo', () => false, 'The region of another provider cannot be chosen by this field.');
   fields.ignore('container', () => false, 'Containers of the provider cannot be translated.');
@@ -91,8 +92,13 @@ function readTools(fields: Fields): readonly ChatTool[] {
   return tools;
 }
 
-function readTool(fields: Fields): ChatTool {
-  fields.ignore('type', (value) => value === 'custom', 'Tools of the provider cannot be translated.');
+/** @returns undefined for a tool that the vendor runs itself */
+function readTool(fields: Fields): ChatTool | undefined {
+  const type = fields.string('type') ?? 'custom';
+  if (type !== 'custom') {
+    fields.refusals.leaveOut(fields.at('type'), 'Tools of the provider cannot be translated.');
+    return undefined;
+  }
   const isDirect = (value: unknown): boolean => Array.isArray(value) && value.length === 1 && value[0] === 'direct';
   fields.ignore('allowed_callers', isDirect, 'Calls by a tool of the provider cannot be translated.');
   fields.ignore('defer_loading', (value) => value === false, 'A tool cannot be loaded later on.');
@@ -147,7 +153,7 @@ function readOutputConfig(fields: Fields): {
   const config = fields.object('output_config', (output) => {
     const effort = readEffort(output);
     if (wish?.effort === 'none' && effort !== undefined && effort !== 'high') {
-      output.refusals.refuse(output.at('effort'), 'An effort without thinking cannot be translated.');
+      output.refusals.leaveOut(output.at('effort'), 'An effort without thinking cannot be translated.');
     }
     return { effort, responseFormat: output.object('format', readFormat) };
   });
@@ -181,7 +187,7 @@ function readEffort(output: Fields): NonNullable<ReasoningWish['effort']> | unde
 const SCHEMA_NAME = 'response';
 
 function readFormat(format: Fields): ResponseFormat {
-  format.ignore('type', (value) => value === 'json_schema', 'The type has to be json_schema.');
+  format.expect('type', (value) => value === 'json_schema', 'The type has to be json_schema.');
   return { kind: 'json-schema', name: SCHEMA_NAME, schema: format.any('schema') ?? {}, strict: true };
 }
 
@@ -201,6 +207,9 @@ function readThinking(thinking: Fields): ReasoningWish | undefined {
     }
     case 'adaptive':
       return defined({ isAdaptive: true, isVisible });
+    case 'between_tools':
+      thinking.refusals.leaveOut(thinking.at('type'), 'Thinking between calls alone cannot be translated.');
+      return undefined;
     default:
       thinking.refusals.refuse(thinking.at('type'), 'The type has to be enabled, adaptive or disabled.');
       return undefined;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { UnreadableRequest } from '../chat.js';
+import type { FieldFault, UnreadableRequest } from '../chat.js';
 import { isObject, plainNumber } from '../json.js';
 
 /**
@@ -38,14 +38,70 @@ export function refuse(context: z.RefinementCtx, path: PropertyKey[], sentence =
   context.addIssue({ code: 'custom', message: sentence, path });
 }
 
-/** The first fault that a schema found, in words for the caller. */
-export function describeFault(body: unknown, error: z.ZodError): UnreadableRequest {
-  const issue = error.issues[0];
-  if (issue === undefined) return { unreadable: { field: '', message: 'The request is not valid.' } };
-  const isUnknown = issue.code === 'unrecognized_keys';
-  const place = locate(body, isUnknown ? [...issue.path, issue.keys[0] ?? ''] : issue.path);
-  const sentence = isUnknown ? INEXPRESSIBLE : sentenceOf(issue, place.value);
-  return { unreadable: { field: place.field, message: sentence.replaceAll('{field}', place.field) } };
+/**
+ * Every field of the body that a schema has no place for, and the body without them.
+ * @returns the first fault, in words for the caller, where the body has others too
+ */
+export function leaveOut(
+  body: unknown,
+  error: z.ZodError,
+): UnreadableRequest | { readonly rest: unknown; readonly leftOut: readonly FieldFault[] } {
+  const inexpressible = error.issues.filter(isInexpressible);
+  // What is wrong with an object that also holds such a field is looked at again without it.
+  const wrong = error.issues.find(
+    (issue) => !isInexpressible(issue) && !inexpressible.some(({ path }) => isInside(path, issue.path)),
+  );
+  if (wrong !== undefined) {
+    const { field, value } = locate(body, wrong.path);
+    return { unreadable: { field, message: sentenceOf(wrong, value).replaceAll('{field}', field) } };
+  }
+  const paths = inexpressible.flatMap((issue) =>
+    issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path],
+  );
+  const places = paths.map((path) => locate(body, path));
+  return {
+    // From behind, so that a place in a list is still the same when its turn comes.
+    rest: places.toSorted(fromBehind).reduce((rest, { steps }) => without(rest, steps), body),
+    leftOut: places.map(({ field }) => ({ field, message: INEXPRESSIBLE.replaceAll('{field}', field) })),
+  };
+}
+
+function isInexpressible(issue: z.core.$ZodIssue): boolean {
+  return issue.code === 'unrecognized_keys' || (issue.code === 'custom' && issue.message === INEXPRESSIBLE);
+}
+
+function isInside(path: readonly PropertyKey[], outer: readonly PropertyKey[]): boolean {
+  return outer.every((step, index) => path[index] === step);
+}
+
+function fromBehind({ steps: one }: Place, { steps: other }: Place): number {
+  for (const [index, step] of one.entries()) {
+    const facing = other[index];
+    if (typeof step === 'number' && typeof facing === 'number' && step !== facing) return facing - step;
+    if (step !== facing) return 0;
+  }
+  return 0;
+}
+
+/** An object that has lost all that it said goes too, but for those of the body itself. */
+function without(value: unknown, [step, ...rest]: readonly (string | number)[], isBody = true): unknown {
+  if (step === undefined) return value;
+  if (Array.isArray(value)) {
+    return (value as unknown[]).flatMap((item, index) => {
+      if (index !== step) return [item];
+      const left = without(item, rest, false);
+      return isEmpty(left) ? [] : [left];
+    });
+  }
+  if (!isObject(value)) return value;
+  const { [step]: inner, ...others } = value;
+  if (rest.length === 0) return others;
+  const left = without(inner, rest, false);
+  return isEmpty(left) && !isBody ? others : { ...value, [step]: left };
+}
+
+function isEmpty(value: unknown): boolean {
+  return isObject(value) && Object.keys(value).length === 0;
 }
 
 /** @returns the object with every field in camelCase and none that is null; other values as they are */
@@ -82,7 +138,8 @@ const TYPE_NAMES: Readonly<Partial<Record<string, string>>> = {
 };
 
 /** Follows a path through the body as the caller spelt it. */
-function locate(body: unknown, path: readonly PropertyKey[]): { field: string; value: unknown } {
+function locate(body: unknown, path: readonly PropertyKey[]): Place {
+  const steps: (string | number)[] = [];
   let field = '';
   let value = body;
   for (const step of path) {
@@ -90,6 +147,7 @@ function locate(body: unknown, path: readonly PropertyKey[]): { field: string; v
       // One value in place of a list: the caller knows of no index.
       if (!Array.isArray(value)) continue;
       field += `[${step}]`;
+      steps.push(step);
       value = (value as unknown[])[step];
       continue;
     }
@@ -98,7 +156,14 @@ function locate(body: unknown, path: readonly PropertyKey[]): { field: string; v
     const fields = isObject(value) ? value : {};
     const spelt = !(camelCase in fields) && snakeCase in fields ? snakeCase : camelCase;
     field += field === '' ? spelt : `.${spelt}`;
+    steps.push(spelt);
     value = fields[spelt];
   }
-  return { field, value };
+  return { field, value, steps };
+}
+
+interface Place {
+  readonly field: string;
+  readonly value: unknown;
+  readonly steps: readonly (string | number)[];
 }

@@ -98,6 +98,10 @@ function readResponseFormat(config: GenerationConfig, context: z.RefinementCtx):
   const { responseMimeType: mediaType, responseSchema, responseJsonSchema } = config;
   if (mediaType !== undefined && mediaType !== 'text/plain' && mediaType !== 'application/json') {
     refuse(context, [PATH, 'responseMimeType']);
+    // What the schema says is about that media type alone.
+    if (responseSchema !== undefined) refuse(context, [PATH, 'responseSchema']);
+    if (responseJsonSchema !== undefined) refuse(context, [PATH, 'responseJsonSchema']);
+    return undefined;
   }
   const schema = responseJsonSchema ?? convertGoogleSchema(responseSchema);
   if (schema === undefined) return mediaType === 'application/json' ? { kind: 'json' } : undefined;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ChatRequest, UnreadableRequest } from '../chat.js';
+import type { ChatRequest, FieldFault } from '../chat.js';
 import { parseJsonExactly, stringifyExactly } from '../json.js';
 import { geminiChat } from './gemini.js';
 
@@ -11,10 +11,11 @@ function read(body: unknown): ChatRequest {
   return request;
 }
 
-function refusal(body: unknown): UnreadableRequest['unreadable'] {
+function refusal(body: unknown): FieldFault {
   const request = geminiChat.readRequest(body, { model: 'alias', streamed: false });
-  if (!('unreadable' in request)) throw new Error('it was read');
-  return request.unreadable;
+  const fault = 'unreadable' in request ? request.unreadable : request.inexpressible?.[0];
+  if (fault === undefined) throw new Error('it was read, and whole');
+  return fault;
 }
 
 describe('a request of a Gemini client', () => {

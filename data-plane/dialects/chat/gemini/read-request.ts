@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { ChatDialect, ChatMessage, ChatRequest, MediaPart, UnreadableRequest } from '../chat.js';
+import type { ChatDialect, ChatMessage, ChatRequest, FieldFault, MediaPart, UnreadableRequest } from '../chat.js';
 import { isObject } from '../json.js';
-import { describeFault, message, onlyWhere, refuse } from './proto-json.js';
+import { leaveOut, message, onlyWhere, refuse } from './proto-json.js';
 import { contentsSchema, readDetail, systemInstructionSchema } from './read-contents.js';
 import { generationConfigSchema, readGeneration } from './read-generation.js';
 import { readToolRules, toolConfigSchema, toolsSchema } from './read-tools.js';
@@ -43,11 +43,29 @@ const requestSchema = message({
   };
 });
 
-/** Reads a `GenerateContentRequest`; the path names the model, and with its last word whether the answer is streamed. */
+/** Some fields are looked at only when what they are part of can be read. */
+const MAX_READINGS = 8;
+
+/**
+ * Reads a `GenerateContentRequest`; the path names the model, and with its last word whether the answer is streamed. Where it
+ * says what has no place elsewhere, it is read again without.
+ */
 export const readRequest: ChatDialect['readRequest'] = (body, path): ChatRequest | UnreadableRequest => {
-  const parsed = requestSchema.safeParse(body);
-  if (!parsed.success) return describeFault(body, parsed.error);
-  return { ...parsed.data, model: path.model ?? parsed.data.model, streamed: path.streamed ?? false };
+  const inexpressible: FieldFault[] = [];
+  let rest = body;
+  for (let reading = 0; reading < MAX_READINGS; reading += 1) {
+    const parsed = requestSchema.safeParse(rest);
+    if (parsed.success) {
+      const request = { ...parsed.data, model: path.model ?? parsed.data.model, streamed: path.streamed ?? false };
+      return inexpressible.length === 0 ? request : { ...request, inexpressible };
+    }
+    const without = leaveOut(rest, parsed.error);
+    if ('unreadable' in without) return without;
+    inexpressible.push(...without.leftOut);
+    rest = without.rest;
+  }
+  const [first] = inexpressible;
+  return { unreadable: first ?? { field: '', message: 'The request is not valid.' } };
 };
 
 /** The words of the neutral form are OpenAI's. https://ai.google.dev/gemini-api/docs/flex-inference */

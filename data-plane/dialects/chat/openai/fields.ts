@@ -1,18 +1,21 @@
 import { isObject, plainNumber } from '../json.js';
-import type { UnreadableRequest } from '../chat.js';
+import type { FieldFault } from '../chat.js';
 
-/** Keeps the first thing of a request that could not be read; reading goes on, and what it gives is then not used. */
+/** What is wrong with a request, and what of a right one has no place elsewhere; reading goes on after either. */
 export class Faults {
-  first: UnreadableRequest | undefined;
+  /** The first thing that could not be read: what reading gives is then not used. */
+  first: FieldFault | undefined;
+  /** What was understood and left out. */
+  readonly inexpressible: FieldFault[] = [];
 
   note(field: string, message: string): void {
-    this.first ??= { unreadable: { field, message } };
+    this.first ??= { field, message };
   }
 }
 
 /**
  * One JSON object of a request, read field by field. Whatever was not asked for when `finish` is called is a field that this
- * dialect does not know or cannot carry, and is refused by its path: so that nothing is lost by being forgotten. A field
+ * dialect does not know or cannot carry, and is named by its path: so that nothing is lost by being forgotten. A field
  * that is null says nothing.
  */
 export class Fields {
@@ -32,6 +35,11 @@ export class Fields {
 
   refuse(name: string, message: string): void {
     this.faults.note(this.pathOf(name), message);
+  }
+
+  /** Leaves a field out that was understood and has no place elsewhere. */
+  leaveOut(name: string, message: string): void {
+    this.faults.inexpressible.push({ field: this.pathOf(name), message });
   }
 
   any(name: string): unknown {
@@ -116,7 +124,13 @@ export class Fields {
     for (const name of names) this.unread.delete(name);
   }
 
-  /** A field that asks for what cannot be carried over, unless its value asks for nothing. */
+  /** Leaves out a field that asks for what cannot be carried over; where its value asks for nothing, nothing is lost. */
+  leaveOutUnless(name: string, isHarmless: (value: unknown) => boolean, message: string): void {
+    const value = this.any(name);
+    if (value !== undefined && !isHarmless(value)) this.leaveOut(name, message);
+  }
+
+  /** A field whose place another one has taken. */
   refuseUnless(name: string, isHarmless: (value: unknown) => boolean, message: string): void {
     const value = this.any(name);
     if (value !== undefined && !isHarmless(value)) this.refuse(name, message);
@@ -125,7 +139,7 @@ export class Fields {
   finish(): void {
     for (const name of this.unread) {
       if (this.any(name) !== undefined) {
-        this.refuse(name, `"${this.pathOf(name)}" cannot be carried over to the provider that serves this model.`);
+        this.leaveOut(name, `"${this.pathOf(name)}" cannot be carried over to the provider that serves this model.`);
       }
     }
   }

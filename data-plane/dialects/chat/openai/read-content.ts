@@ -85,8 +85,9 @@ function readAudio(part: Fields): MediaPart | undefined {
 function readFile(part: Fields): MediaPart | undefined {
   const cache = readCacheMark(part);
   const file = part.nested('file');
-  if (file?.any('file_id') !== undefined) {
-    file.refuse(
+  const isStored = file?.any('file_id') !== undefined;
+  if (isStored) {
+    file.leaveOut(
       'file_id',
       'A stored file cannot be read by the provider that serves this model: give it as file_data.',
     );
@@ -95,6 +96,7 @@ function readFile(part: Fields): MediaPart | undefined {
   const fileName = file?.string('filename');
   file?.finish();
   if (data === undefined || data === '') {
+    if (isStored) return undefined;
     part.refuse('file', `"${part.pathOf('file')}" must be an object with file_data.`);
     return undefined;
   }

@@ -43,7 +43,7 @@ export function readMessages(request: Fields): Pick<ChatRequest, 'system' | 'mes
       case undefined:
         message.refuse('role', `"${message.pathOf('role')}" must be given.`);
     }
-    message.refuseUnless(
+    message.leaveOutUnless(
       'name',
       () => role === 'tool',
       'The provider that serves this model knows no names of speakers.',
@@ -67,7 +67,7 @@ function readAssistant(message: Fields, toolNames: Map<string, string>): Assista
     toolNames.set(part.id, part.name);
     parts.push(part);
   }
-  message.refuseUnless(
+  message.leaveOutUnless(
     'audio',
     () => false,
     'A spoken answer cannot be given back to the provider that serves this model.',

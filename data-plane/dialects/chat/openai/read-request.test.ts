@@ -14,7 +14,7 @@ function read(body: unknown): ChatRequest {
 
 function refusedField(body: unknown): string | undefined {
   const request = openAiChat.readRequest(body, NO_PATH);
-  return 'unreadable' in request ? request.unreadable.field : undefined;
+  return 'unreadable' in request ? request.unreadable.field : request.inexpressible?.[0]?.field;
 }
 
 function readContent(part: unknown): unknown {

@@ -12,9 +12,10 @@ export function readRequest(body: unknown): ChatRequest | UnreadableRequest {
   if (!isObject(body)) return { unreadable: { field: '', message: 'The request body must be a JSON object.' } };
   const fields = new Fields(body, '', faults);
   const request = readFields(fields);
-  refuseUncarried(fields);
+  leaveOutUncarried(fields);
   fields.finish();
-  return faults.first ?? request;
+  if (faults.first !== undefined) return { unreadable: faults.first };
+  return faults.inexpressible.length === 0 ? request : { ...request, inexpressible: faults.inexpressible };
 }
 
 function readFields(fields: Fields): ChatRequest {
@@ -124,17 +125,17 @@ function readEndUser(fields: Fields): string | undefined {
   return fields.string('safety_identifier') ?? user;
 }
 
-function refuseUncarried(fields: Fields): void {
+function leaveOutUncarried(fields: Fields): void {
   const isEmpty = (value: unknown): boolean => isObject(value) && Object.keys(value).length === 0;
   const isTextOnly = (value: unknown): boolean => Array.isArray(value) && value.every((item) => item === 'text');
   const isNot = 'cannot be carried over to the provider that serves this model';
-  fields.refuseUnless('modalities', isTextOnly, `Spoken answers ${isNot}.`);
-  fields.refuseUnless('audio', () => false, `Spoken answers ${isNot}.`);
-  fields.refuseUnless('logit_bias', isEmpty, `"logit_bias" ${isNot}.`);
-  fields.refuseUnless('metadata', isEmpty, `"metadata" ${isNot}.`);
-  fields.refuseUnless('store', (value) => value === false, `Storing the answer ${isNot}.`);
-  fields.refuseUnless('moderation', () => false, `"moderation" ${isNot}.`);
-  fields.refuseUnless('web_search_options', () => false, `The search of the web ${isNot}.`);
+  fields.leaveOutUnless('modalities', isTextOnly, `Spoken answers ${isNot}.`);
+  fields.leaveOutUnless('audio', () => false, `Spoken answers ${isNot}.`);
+  fields.leaveOutUnless('logit_bias', isEmpty, `"logit_bias" ${isNot}.`);
+  fields.leaveOutUnless('metadata', isEmpty, `"metadata" ${isNot}.`);
+  fields.leaveOutUnless('store', (value) => value === false, `Storing the answer ${isNot}.`);
+  fields.leaveOutUnless('moderation', () => false, `"moderation" ${isNot}.`);
+  fields.leaveOutUnless('web_search_options', () => false, `The search of the web ${isNot}.`);
   // Hints on how to make the same answer sooner or cheaper: where there is no use for them, nothing is lost.
   fields.passOver('prediction', 'prompt_cache_key', 'prompt_cache_options', 'prompt_cache_retention');
 }

@@ -4,7 +4,7 @@ import type { Fields } from './fields.js';
 
 /** https://platform.openai.com/docs/guides/function-calling */
 export function readTools(request: Fields): Pick<ChatRequest, 'tools' | 'toolChoice' | 'parallelToolCalls'> {
-  const tools = (request.list('tools') ?? []).map(readTool);
+  const tools = (request.list('tools') ?? []).flatMap(readTool);
   const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
   request.refuseUnless('functions', isEmptyList, 'Give functions as "tools".');
   request.refuseUnless('function_call', () => false, 'Say which function to call with "tool_choice".');
@@ -19,12 +19,13 @@ export function readTools(request: Fields): Pick<ChatRequest, 'tools' | 'toolCho
   };
 }
 
-function readTool(tool: Fields): ChatTool {
-  if (tool.any('type') !== 'function') {
-    tool.refuse(
-      'type',
-      `"${tool.pathOf('type')}" must be function: the provider that serves this model has no other tools.`,
-    );
+function readTool(tool: Fields): ChatTool[] {
+  const type = tool.any('type');
+  if (type !== 'function') {
+    const message = `"${tool.pathOf('type')}" must be function: the provider that serves this model has no other tools.`;
+    if (type === 'custom') tool.leaveOut('type', message);
+    else tool.refuse('type', message);
+    return [];
   }
   const details = tool.nested('function');
   if (details === undefined) tool.refuse('function', `"${tool.pathOf('function')}" must be given.`);
@@ -37,12 +38,14 @@ function readTool(tool: Fields): ChatTool {
   }
   details?.finish();
   tool.finish();
-  return {
-    name,
-    ...(description === undefined ? {} : { description }),
-    ...(parameters === undefined ? {} : { parameters }),
-    ...(strict === undefined ? {} : { strict }),
-  };
+  return [
+    {
+      name,
+      ...(description === undefined ? {} : { description }),
+      ...(parameters === undefined ? {} : { parameters }),
+      ...(strict === undefined ? {} : { strict }),
+    },
+  ];
 }
 
 interface ReadToolChoice {
@@ -55,7 +58,7 @@ function readToolChoice(request: Fields): ReadToolChoice {
   if (value === undefined) return {};
   if (value === 'auto' || value === 'none' || value === 'required') return { toolChoice: { kind: value } };
   const choice = isObject(value) ? request.nested('tool_choice') : undefined;
-  switch (choice?.oneOf('type', ['function', 'allowed_tools'])) {
+  switch (choice?.oneOf('type', ['function', 'allowed_tools', 'custom'])) {
     case 'function': {
       const name = readFunctionName(choice);
       choice.finish();
@@ -69,6 +72,9 @@ function readToolChoice(request: Fields): ReadToolChoice {
       choice.finish();
       return { toolChoice: { kind }, allowed };
     }
+    case 'custom':
+      choice.leaveOut('type', '"tool_choice.type" must be function: the provider has no other tools.');
+      return {};
     case undefined:
       request.refuse('tool_choice', '"tool_choice" must be auto, none, required, or name a function.');
       return {};
