@@ -2,12 +2,14 @@ import Anthropic from '@anthropic-ai/sdk';
 import { ApiError } from '@google/genai';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import { createCustomer, listModels, type Customer } from '../kit/customer.js';
 import { startDistribution, type Distribution } from '../kit/distribution.js';
 import { readPriceList } from '../kit/exact-price.js';
 import { readUsage, expectSameAsServed } from '../kit/usage-view.js';
 import { waitFor } from '../kit/wait-for.js';
-import { anthropicCaller, geminiCaller, openAiCaller, type Ask } from './chat-clients.js';
+import type { Conversation, Reply } from './conversation.js';
+import { PAIRS, TALKERS } from './talkers.js';
 
 /** Providers by the dialect that they speak; all are the simulator, which counts by itself. */
 const TARGETS = [
@@ -15,15 +17,11 @@ const TARGETS = [
   { dialect: 'ANTHROPIC', path: '/v1', upstreamModel: 'sim-anthropic' },
   { dialect: 'GEMINI', path: '/v1beta', upstreamModel: 'sim-gemini' },
 ] as const;
-const CALLERS = [
-  { caller: 'openai', open: openAiCaller, finishes: { stop: 'stop', length: 'length', tools: 'tool_calls' } },
-  {
-    caller: 'anthropic',
-    open: anthropicCaller,
-    finishes: { stop: 'end_turn', length: 'max_tokens', tools: 'tool_use' },
-  },
-  { caller: 'gemini', open: geminiCaller, finishes: { stop: 'STOP', length: 'MAX_TOKENS', tools: 'STOP' } },
-] as const;
+const FINISHES = {
+  openai: { stop: 'stop', length: 'length', tools: 'tool_calls' },
+  anthropic: { stop: 'end_turn', length: 'max_tokens', tools: 'tool_use' },
+  gemini: { stop: 'STOP', length: 'MAX_TOKENS', tools: 'STOP' },
+} as const;
 const modelOf = (dialect: string): string => `pair/${dialect.toLowerCase()}`;
 const PNG = Buffer.from('a picture of nothing').toString('base64');
 const SCHEMA = {
@@ -77,25 +75,27 @@ async function sell({ dialect, path, upstreamModel }: (typeof TARGETS)[number]):
   await platform.grant(tenant, providerId);
 }
 
-const PAIRS = CALLERS.flatMap((caller) =>
-  TARGETS.flatMap(({ dialect }) => [true, false].map((streamed) => ({ ...caller, dialect, streamed }))),
-);
-
-describe.each(PAIRS)('a $caller client and a provider of $dialect, streamed: $streamed', (pair) => {
-  const { open, finishes, dialect, streamed } = pair;
-  const base = { model: modelOf(dialect), streamed };
-  const ask: Ask = (question) => open({ origin: origin(), apiKey: customer.key.secret })(question);
+describe.each(PAIRS)('a client of $caller and a provider of $provider, streamed: $streamed', (pair) => {
+  const { caller, provider, streamed } = pair;
+  const finishes = FINISHES[caller];
+  const ask = ({ text, ...rest }: Partial<Conversation> & { readonly text: string }): Promise<Reply> =>
+    TALKERS[caller]({ origin: origin(), apiKey: customer.key.secret })({
+      model: modelOf(provider),
+      streamed,
+      said: [{ user: text }],
+      ...rest,
+    });
 
   it('carry a text and its usage', async () => {
-    const heard = await ask({ ...base, text: 'Say something' });
+    const heard = await ask({ text: 'Say something' });
     expect(heard.text).not.toBe('');
     expect(heard.finish).toBe(finishes.stop);
-    expect(heard.inputTokens).toBeGreaterThan(0);
-    expect(heard.outputTokens).toBeGreaterThan(0);
+    expect(heard.usage.input).toBeGreaterThan(0);
+    expect(heard.usage.output).toBeGreaterThan(0);
   });
 
   it('carry the system prompt, sampling and stop sequences', async () => {
-    const question = { ...base, text: 'echo parameters', system: 'Be brief.', temperature: 0.5, stop: 'ZZZ' };
+    const question = { text: 'echo parameters', system: 'Be brief.', temperature: 0.5, stop: 'ZZZ' };
     const { text } = await ask(question);
     expect(text).toContain('Be brief.');
     expect(text).toContain('0.5');
@@ -103,7 +103,7 @@ describe.each(PAIRS)('a $caller client and a provider of $dialect, streamed: $st
   });
 
   it('carry parallel calls of tools with their arguments', async () => {
-    const heard = await ask({ ...base, text: 'use both tools', tools: true });
+    const heard = await ask({ text: 'use both tools', tools: true });
     expect(heard.calls.map(({ name }) => name)).toEqual(['weather', 'clock']);
     for (const { args } of heard.calls)
       expect(args).toMatchObject({ city: expect.any(String), days: expect.any(Number) });
@@ -111,24 +111,23 @@ describe.each(PAIRS)('a $caller client and a provider of $dialect, streamed: $st
   });
 
   it('carry a picture', async () => {
-    const { text } = await ask({ ...base, text: 'What is this?', imageBase64: PNG });
+    const { text } = await ask({ text: '', said: [{ user: 'What is this?', pictures: [{ base64: PNG }] }] });
     expect(text).toContain('image/png of 20 bytes');
   });
 
   it('carry a schema for the answer', async () => {
-    const { text } = await ask({ ...base, text: 'Who?', schema: SCHEMA });
+    const { text } = await ask({ text: 'Who?', schema: SCHEMA });
     expect(JSON.parse(text)).toMatchObject({ name: expect.any(String), age: expect.any(Number) });
   });
 
   it('carry what was thought', async () => {
-    const heard = await ask({ ...base, text: 'Think', reasons: true });
+    const heard = await ask({ text: 'Think', reasons: true });
     expect(heard.text).not.toBe('');
-    // OpenAI's own dialect does not show it to others: `reasoning_content` is how its compatible providers do.
-    expect(heard.reasoning).not.toBe('');
+    expect(heard.thoughts).not.toBe('');
   });
 
   it('carry the limit of tokens and say that it was reached', async () => {
-    expect((await ask({ ...base, text: 'Say much', maxTokens: 3 })).finish).toBe(finishes.length);
+    expect((await ask({ text: 'Say much', maxTokens: 3 })).finish).toBe(finishes.length);
   });
 });
 
@@ -146,18 +145,18 @@ describe('after all of them', () => {
   });
 
   it('errors come back as each client’s own: a wrong key, an unknown model, a field that cannot be said', async () => {
-    const wrong = { origin: origin(), apiKey: 'pt-wrong' };
-    const right = { origin: origin(), apiKey: customer.key.secret };
-    const question = { model: modelOf('OPENAI'), text: 'x', streamed: false };
-    const unknown = { ...question, model: 'nobody-has-it' };
-    await expect(openAiCaller(wrong)(question)).rejects.toBeInstanceOf(OpenAI.AuthenticationError);
-    await expect(openAiCaller(right)(unknown)).rejects.toBeInstanceOf(OpenAI.NotFoundError);
-    await expect(anthropicCaller(wrong)(question)).rejects.toBeInstanceOf(Anthropic.AuthenticationError);
-    await expect(anthropicCaller(right)(unknown)).rejects.toBeInstanceOf(Anthropic.NotFoundError);
-    await expect(geminiCaller(wrong)(question)).rejects.toSatisfy(
+    const ask = (caller: Dialect, apiKey: string, model: string): Promise<Reply> =>
+      TALKERS[caller]({ origin: origin(), apiKey })({ model, said: [{ user: 'x' }], streamed: false });
+    const known = modelOf('openai');
+    const right = customer.key.secret;
+    await expect(ask('openai', 'pt-wrong', known)).rejects.toBeInstanceOf(OpenAI.AuthenticationError);
+    await expect(ask('openai', right, 'nobody-has-it')).rejects.toBeInstanceOf(OpenAI.NotFoundError);
+    await expect(ask('anthropic', 'pt-wrong', known)).rejects.toBeInstanceOf(Anthropic.AuthenticationError);
+    await expect(ask('anthropic', right, 'nobody-has-it')).rejects.toBeInstanceOf(Anthropic.NotFoundError);
+    await expect(ask('gemini', 'pt-wrong', known)).rejects.toSatisfy(
       (error) => error instanceof ApiError && error.status === 401,
     );
-    await expect(geminiCaller(right)(unknown)).rejects.toSatisfy(
+    await expect(ask('gemini', right, 'nobody-has-it')).rejects.toSatisfy(
       (error) => error instanceof ApiError && error.status === 404,
     );
     const client = new OpenAI({ baseURL: distribution.runtime.gatewayUrl, apiKey: customer.key.secret, maxRetries: 0 });

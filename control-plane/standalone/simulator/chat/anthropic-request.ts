@@ -14,6 +14,8 @@ const block = simpleBlock.extend({
   input: z.unknown().optional(),
   tool_use_id: z.string().optional(),
   content: z.union([z.string(), z.array(simpleBlock)]).optional(),
+  is_error: z.boolean().optional(),
+  thinking: z.string().optional(),
   signature: z.string().optional(),
 });
 const text = z.union([z.string(), z.array(z.object({ type: z.literal('text'), text: z.string() }))]);
@@ -109,17 +111,20 @@ export function anthropicTurns({ system, messages }: z.infer<typeof countRequest
 function readTurn(role: Turn['role'], blocks: readonly Block[]): Turn {
   const media = blocks.flatMap(readMedia);
   const calls = blocks.flatMap(({ type, name }) => (type === 'tool_use' && name ? [name] : []));
+  const thoughts = blocks.flatMap(({ type, thinking }) => (type === 'thinking' && thinking ? [thinking] : []));
   const signatures = blocks.flatMap(({ type, signature }) => (type === 'thinking' && signature ? [signature] : []));
   return {
     role,
     text: blocks.map((each) => (each.type === 'text' ? (each.text ?? '') : '')).join(''),
     ...(media.length > 0 && { media }),
     ...(calls.length > 0 && { calls }),
+    ...(thoughts.length > 0 && { thoughts }),
     ...(signatures.length > 0 && { signatures }),
   };
 }
 
-function readResult({ tool_use_id: id = '', content = '' }: Block, toolOfCall: ReadonlyMap<string, string>): Turn {
+function readResult(block: Block, toolOfCall: ReadonlyMap<string, string>): Turn {
+  const { tool_use_id: id = '', content = '', is_error: failed } = block;
   const tool = toolOfCall.get(id);
   const parts = typeof content === 'string' ? [] : content;
   const media = parts.flatMap(readMedia);
@@ -127,6 +132,7 @@ function readResult({ tool_use_id: id = '', content = '' }: Block, toolOfCall: R
     role: 'tool',
     text: typeof content === 'string' ? content : parts.map((each) => each.text ?? '').join(''),
     ...(tool !== undefined && { tool }),
+    ...(failed === true && { failed }),
     ...(media.length > 0 && { media }),
   };
 }

@@ -131,17 +131,19 @@ export function geminiTurns({
 function readTurn(role: Turn['role'], parts: readonly Part[]): Turn {
   const media = parts.flatMap(readMedia);
   const calls = parts.flatMap(({ functionCall }) => (functionCall ? [functionCall.name] : []));
+  const thoughts = parts.flatMap(({ text, thought }) => (thought && text ? [text] : []));
   const signatures = parts.flatMap(({ thoughtSignature }) => (thoughtSignature ? [thoughtSignature] : []));
   return {
     role,
     text: parts.map(({ text = '', thought }) => (thought ? '' : text)).join(''),
     ...(media.length > 0 && { media }),
     ...(calls.length > 0 && { calls }),
+    ...(thoughts.length > 0 && { thoughts }),
     ...(signatures.length > 0 && { signatures }),
   };
 }
 
-/** A response of one text, whatever it is called, is that text; any other is its JSON. */
+/** A response of one text, whatever it is called, is that text; any other is its JSON. `error` alone says that it failed. */
 function readResult({ functionResponse }: Part): Turn {
   const response = functionResponse?.response ?? {};
   const values = Object.values(response);
@@ -151,6 +153,7 @@ function readResult({ functionResponse }: Part): Turn {
     role: 'tool',
     text: values.length === 1 && typeof only === 'string' ? only : JSON.stringify(response),
     ...(functionResponse && { tool: functionResponse.name }),
+    ...(values.length === 1 && 'error' in response && { failed: true }),
     ...(media.length > 0 && { media }),
   };
 }

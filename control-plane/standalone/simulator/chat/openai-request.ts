@@ -12,6 +12,8 @@ const message = z.object({
   role: z.enum(['system', 'developer', 'user', 'assistant', 'tool', 'function']),
   content: z.union([z.string(), z.array(part)]).nullish(),
   tool_call_id: z.string().optional(),
+  /** Not OpenAI's: https://api-docs.deepseek.com/guides/thinking_mode */
+  reasoning_content: z.string().nullish(),
   tool_calls: z
     .array(z.object({ id: z.string(), function: z.object({ name: z.string(), arguments: z.string() }).optional() }))
     .nullish(),
@@ -119,6 +121,7 @@ function readTurns(messages: readonly Message[]): Turn[] {
       ...(media.length > 0 && { media }),
       ...(calls.length > 0 && { calls }),
       ...(tool !== undefined && { tool }),
+      ...(each.reasoning_content && { thoughts: [each.reasoning_content] }),
     };
   });
 }

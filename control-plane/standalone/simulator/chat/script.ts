@@ -19,7 +19,7 @@ export interface ScriptedCall {
  * - tools are offered, not forbidden, and demanded by the tool choice, or by the last user text and not answered yet:
  *   `use tool <name>` calls that one, `use both tools` and `use all tools` call all (one where parallel calls are
  *   forbidden), `call the tool` the first with fixed arguments. Arguments are made from the tool's schema;
- * - the conversation ends with results of tools: they are quoted;
+ * - the conversation ends with results of tools: they are quoted, those of tools that failed as such;
  * - `echo parameters`: one line of JSON with everything that was understood, which no stop sequence ends, as it names them;
  * - a JSON schema: an instance of it;
  * - images or other media in the last user turn: their media types and lengths in bytes, or their URLs.
@@ -77,7 +77,8 @@ function trailingResults(turns: readonly Turn[]): readonly Turn[] {
 }
 
 function quoteResults(results: readonly Turn[]): string {
-  return `The tools said: ${results.map(({ tool, text }) => `${tool ?? 'tool'} → ${text}`).join('; ')}`;
+  const quote = ({ tool = 'tool', failed, text }: Turn): string => `${tool}${failed ? ' failed' : ''} → ${text}`;
+  return `The tools said: ${results.map(quote).join('; ')}`;
 }
 
 function describeMedia(media: Media): string {
@@ -107,6 +108,7 @@ function understood(task: ChatTask): object {
     media: gather(({ media }) => media?.map(describeMedia)),
     calls: gather(({ calls }) => calls),
     results: gather(({ role, tool, text }) => (role === 'tool' ? [`${tool ?? 'tool'}: ${text}`] : undefined)),
+    thoughts: gather(({ thoughts }) => thoughts),
     signatures: gather(({ signatures }) => signatures),
   };
 }

@@ -26,6 +26,10 @@ export interface Turn {
   readonly calls?: readonly string[];
   /** The tool that a tool's turn is the result of. */
   readonly tool?: string;
+  /** The result says, in the dialect's own field for it, that the tool failed. */
+  readonly failed?: true;
+  /** What was thought, as far as the caller gave it back. */
+  readonly thoughts?: readonly string[];
   /** Signatures of reasoning that the caller gave back. */
   readonly signatures?: readonly string[];
 }
