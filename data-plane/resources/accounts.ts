@@ -25,7 +25,7 @@ export function planByModel(
   nowMs: number,
 ): PlannedCall | Refusal {
   // A batch's provider, and a file's, is found by the same rules as a call's.
-  const request = readOpenAiRequest(Buffer.from(JSON.stringify({ model })));
+  const request = readOpenAiRequest(Buffer.from(JSON.stringify({ model })), 'chat-completions');
   if (isRefusal(request)) return refuse('model_not_found', 'model');
   const admitted = admitModel(known, operation, request, nowMs);
   if (isRefusal(admitted)) return admitted;
@@ -106,6 +106,7 @@ export function planByAccount(
     member: account.member,
     admittedAt: nowMs,
     priceCardVersionId,
+    assumedUsage: undefined,
     candidates: [candidate],
   };
   return planned(admitted, candidate, secret);

@@ -43,13 +43,16 @@ function readRequest(
     const field = `requests[${odd}].outputDimensionality`;
     fields.refuse(field, `"${field}" differs from the first request's, and this model's provider takes one for all.`);
   }
-  if (faults.first !== undefined) return faults.first;
+  if (faults.first !== undefined) return { unreadable: faults.first };
   return {
     texts: requests.map(({ text }) => text),
     ...(first?.dimensions !== undefined && { dimensions: first.dimensions }),
     encoding: 'numbers',
     isSingle,
-    unsupported: requests.flatMap(({ unsupported }) => unsupported),
+    unsupported: [
+      ...faults.inexpressible.map(({ field }) => field),
+      ...requests.flatMap(({ unsupported }) => unsupported),
+    ],
   };
 }
 

@@ -35,13 +35,13 @@ function readRequest(body: unknown): EmbeddingsRequest | UnreadableRequest {
   // The other dialect has no place for it: what is not said needs no pseudonym.
   fields.passOver(...END_USER_FIELDS.openai);
   fields.finish();
-  if (faults.first !== undefined) return faults.first;
+  if (faults.first !== undefined) return { unreadable: faults.first };
   return {
     texts,
     ...(dimensions !== undefined && { dimensions }),
     encoding: encoding === 'base64' ? 'base64' : 'numbers',
     isSingle: false,
-    unsupported: [],
+    unsupported: faults.inexpressible.map(({ field }) => field),
   };
 }
 
