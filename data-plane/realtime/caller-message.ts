@@ -1,4 +1,4 @@
-import { END_USER_FIELDS, endUserSplices, type EndUserSetting } from '../dialects/end-user.js';
+import { END_USER_FIELDS, endUserSplices, pseudonymOf, type EndUserSetting } from '../dialects/end-user.js';
 import { decodeKey, isModelName, MeteredKeys, readJsonBody } from '../dialects/json-request.js';
 import { scanObject, spliceBytes, type Range, type Splice } from '../dialects/json-scanner.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
@@ -20,6 +20,8 @@ export interface CheckedMessage {
   readonly bytes: Buffer;
   /** The alias that it names for writing down what the caller says, if it does. */
   readonly transcriber: string | undefined;
+  /** What stands in it for the values of a response's metadata, and for which. */
+  readonly pseudonyms: readonly (readonly [pseudonym: string, value: string])[];
 }
 
 export type MessageRefusal = Refusal & {
@@ -47,7 +49,7 @@ const RESPONSE = new Set(['model', 'prompt', 'tracing', ...END_USER_FIELDS.opena
  * The rules go by the members that a message has and not by its type, of which the provider may know more than we do.
  */
 export function checkCallerMessage(bytes: Buffer, rules: MessageRules): CheckedMessage | MessageRefusal {
-  if (isAudioOnly(bytes)) return { bytes, transcriber: undefined };
+  if (isAudioOnly(bytes)) return { bytes, transcriber: undefined, pseudonyms: [] };
   const body = readJsonBody(bytes, EVENT);
   if (isRefusal(body)) return { ...body, eventId: null };
   const { fields, scan } = body;
@@ -61,7 +63,7 @@ export function checkCallerMessage(bytes: Buffer, rules: MessageRules): CheckedM
   if (refused !== undefined && isRefusal(refused)) {
     return { ...refused, eventId: typeof eventId === 'string' ? eventId : null };
   }
-  return { bytes: checker.edited(), transcriber: checker.transcriber };
+  return { bytes: checker.edited(), transcriber: checker.transcriber, pseudonyms: checker.pseudonyms };
 }
 
 const AUDIO_KEYS: ReadonlySet<string> = new Set(['type', 'event_id', 'audio']);
@@ -87,6 +89,7 @@ type Members = ReadonlyMap<string, Place>;
 
 class Checker {
   readonly #splices: Splice[] = [];
+  readonly pseudonyms: (readonly [string, string])[] = [];
   transcriber: string | undefined;
 
   constructor(
@@ -140,6 +143,13 @@ class Checker {
   #hideEndUser(members: Members): void {
     const values = new Map([...members].map(([key, { range }]) => [key, range]));
     const { bytes } = this;
+    const { pseudonymKey } = this.rules.endUsers;
+    const metadata = members.get('metadata')?.value;
+    if (pseudonymKey !== null && typeof metadata === 'object' && metadata !== null) {
+      for (const value of Object.values(metadata)) {
+        if (typeof value === 'string') this.pseudonyms.push([pseudonymOf(pseudonymKey, value), value]);
+      }
+    }
     this.#splices.push(...endUserSplices({ dialect: 'openai', bytes, values, setting: this.rules.endUsers }));
   }
 

@@ -25,8 +25,10 @@ export class Liveness {
     // Of a side that is not read nothing can be heard.
     if (this.#isPaused()) this.#heardAt = nowMs;
     const silentMs = nowMs - this.#heardAt;
-    if (silentMs > silenceMs) return false;
-    if (silentMs >= pingIntervalMs && nowMs - this.#pingedAt >= pingIntervalMs) {
+    const unpingedMs = nowMs - this.#pingedAt;
+    // However seldom this is asked: nobody is lost who was not asked first, and given time to answer.
+    if (silentMs > silenceMs && this.#pingedAt > this.#heardAt && unpingedMs >= pingIntervalMs) return false;
+    if (silentMs >= pingIntervalMs && unpingedMs >= pingIntervalMs) {
       this.#pingedAt = nowMs;
       this.#socket.ping();
     }

@@ -8,7 +8,7 @@ export class Opening implements OpenSession {
   /** What ended it, where it was neither the caller nor the provider. */
   fault: SessionFault | undefined;
   readonly #controller = new AbortController();
-  readonly #settling = Promise.withResolvers<void>();
+  readonly #settling: PromiseWithResolvers<void> = Promise.withResolvers();
   readonly #readmit: () => object;
 
   /** @param readmit asks the first stages again */

@@ -50,7 +50,9 @@ export class ResponseBook {
         return this.#done(message);
       case 'transcribed':
         return this.#transcribed(message);
-      default:
+      case 'error':
+      case 'rate-limits':
+      case 'other':
         return undefined;
     }
   }

@@ -10,6 +10,7 @@ import { cleanErrorEvent, errorEvent, withoutSecret } from './error-event.js';
 import { Lane } from './lane.js';
 import { Liveness } from './liveness.js';
 import { readProviderMessage, type ProviderMessage } from './provider-message.js';
+import { ResponseMetadata } from './response-metadata.js';
 import { ResponseBook, type ResponseBookOptions } from './response-book.js';
 
 /** Why a session ends that could have gone on. */
@@ -85,8 +86,9 @@ export class Session implements OpenSession {
   readonly #toCaller: Lane;
   readonly #callerLives: Liveness;
   readonly #providerLives: Liveness;
-  readonly #settling = Promise.withResolvers<void>();
+  readonly #settling: PromiseWithResolvers<void> = Promise.withResolvers();
   #rules: MessageRules;
+  readonly #metadata = new ResponseMetadata();
   /** What the provider has said and the caller has not been given, in order. */
   readonly #waiting: Waiting[] = [];
   /** What is being written down at the moment. */
@@ -109,8 +111,14 @@ export class Session implements OpenSession {
     };
     this.#book = new ResponseBook({ model, begin, transcriber: () => this.#rules.transcriber });
     const stuckAfterMs = times.idleTimeoutMs;
-    this.#toProvider = new Lane({ from: caller, to: provider, stuckAfterMs, onStuck: () => this.#providerIsLost() });
-    this.#toCaller = new Lane({ from: provider, to: caller, stuckAfterMs, onStuck: () => this.#callerIsLost() });
+    const onProviderStuck = (): void => {
+      this.#providerIsLost();
+    };
+    const onCallerStuck = (): void => {
+      this.#callerIsLost();
+    };
+    this.#toProvider = new Lane({ from: caller, to: provider, stuckAfterMs, onStuck: onProviderStuck });
+    this.#toCaller = new Lane({ from: provider, to: caller, stuckAfterMs, onStuck: onCallerStuck });
     this.#callerLives = new Liveness(caller, () => this.#toProvider.isPaused);
     this.#providerLives = new Liveness(provider, () => this.#toCaller.isPaused);
     this.#listen();
@@ -178,6 +186,7 @@ export class Session implements OpenSession {
       if (this.#options.caller.bufferedAmount > MAX_UNTAKEN_BYTES) this.#callerIsLost();
       return;
     }
+    for (const [pseudonym, value] of checked.pseudonyms) this.#metadata.remember(pseudonym, value);
     if (checked.transcriber !== undefined) this.#rules = { ...this.#rules, transcriber: checked.transcriber };
     this.#toProvider.send(checked.bytes, isBinary);
   }
@@ -217,11 +226,14 @@ export class Session implements OpenSession {
 
   #pass({ data, isBinary, message }: Waiting): void {
     if (this.#isOver || message.kind === 'rate-limits') return;
+    this.#toCaller.send(this.#forCaller(data, message), isBinary);
+  }
+
+  #forCaller(data: Buffer, { kind }: ProviderMessage): Buffer {
     const { secret } = this.#options.call.attempt;
-    this.#toCaller.send(
-      message.kind === 'error' ? cleanErrorEvent(data, secret) : withoutSecret(data, secret),
-      isBinary,
-    );
+    if (kind === 'error') return cleanErrorEvent(data, secret);
+    const clean = withoutSecret(data, secret);
+    return kind === 'response-created' || kind === 'response-done' ? this.#metadata.restore(clean) : clean;
   }
 
   #tellCaller(event: string): void {

@@ -34,6 +34,7 @@ export class MemoryConfig implements Snapshot {
   readonly passthrough: ConfigObjectOf<'passthrough-route'>[] = [];
   isLoaded = true;
   readonly #tenantId = randomUUID();
+  readonly #credentialId = randomUUID();
 
   constructor(baseUrl: string) {
     this.provider = {
@@ -165,7 +166,7 @@ export class MemoryConfig implements Snapshot {
         {
           id: randomUUID(),
           providerId: this.provider.id,
-          credentialId: randomUUID(),
+          credentialId: this.#credentialId,
           upstreamModel,
           priority: 0,
           weight: 1,

@@ -51,13 +51,6 @@ export function createSession(links: SessionLinks): RealtimeSession {
   let responses = 0;
   let soundTokens = 0;
   let isCancelled = false;
-  const shownSession = (): object => ({
-    type: 'realtime',
-    object: 'realtime.session',
-    id: 'sess_sim',
-    model,
-    ...session,
-  });
   const addItem = (item: object): void => {
     const numbered = { id: `item_sim${items.length}`, object: 'realtime.item', status: 'completed', ...item };
     items.push(numbered);
@@ -82,22 +75,14 @@ export function createSession(links: SessionLinks): RealtimeSession {
     const heard = tokensHeard(bytes);
     soundTokens += heard;
     if (!transcribedSchema.safeParse(session).success) return;
-    const details = { text_tokens: 0, audio_tokens: heard };
-    const completion = TRANSCRIPT.split(' ').length;
-    const counts = { input_tokens: heard, input_token_details: details, output_tokens: completion };
-    spent.tokens = add(spent.tokens, { ...NO_TOKENS, prompt: heard, completion });
-    send('conversation.item.input_audio_transcription.completed', {
-      item_id: `item_sim${items.length - 1}`,
-      content_index: 0,
-      transcript: TRANSCRIPT,
-      usage: { type: 'tokens', ...counts, total_tokens: heard + completion },
-    });
+    spent.tokens = add(spent.tokens, { ...NO_TOKENS, prompt: heard, completion: TRANSCRIPT_TOKENS });
+    send('conversation.item.input_audio_transcription.completed', transcribed(`item_sim${items.length - 1}`, heard));
   };
 
   const handlers: Handlers = {
     'session.update': (message) => {
       session = { ...session, ...message.session };
-      send('session.updated', { session: shownSession() });
+      send('session.updated', { session: showSession(model, session) });
     },
     'conversation.item.create': ({ item }) => {
       if (item) addItem(item);
@@ -108,7 +93,7 @@ export function createSession(links: SessionLinks): RealtimeSession {
   };
 
   let working: Promise<void> = Promise.resolve();
-  send('session.created', { session: shownSession() });
+  send('session.created', { session: showSession(model, session) });
   return {
     receive: (text) => {
       const message = readMessage(text);
@@ -129,6 +114,10 @@ export function createSession(links: SessionLinks): RealtimeSession {
     },
     spent: () => spent,
   };
+}
+
+function showSession(model: string, session: object): object {
+  return { type: 'realtime', object: 'realtime.session', id: 'sess_sim', model, ...session };
 }
 
 /** Collects what the caller says, until it is committed. */
@@ -157,6 +146,18 @@ function audioHandlers(links: {
 
 /** What any sound says. */
 const TRANSCRIPT = 'so it said';
+const TRANSCRIPT_TOKENS = 3;
+
+function transcribed(itemId: string, heard: number): object {
+  const usage = {
+    type: 'tokens',
+    input_tokens: heard,
+    input_token_details: { text_tokens: 0, audio_tokens: heard },
+    output_tokens: TRANSCRIPT_TOKENS,
+    total_tokens: heard + TRANSCRIPT_TOKENS,
+  };
+  return { item_id: itemId, content_index: 0, transcript: TRANSCRIPT, usage };
+}
 
 function readMessage(text: string): Message | undefined {
   try {
