@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { hashApiKey } from '@pingtoken/shared/key-format';
+import type { BodyKind } from './endpoints.js';
 import { refuse, type Refusal } from './http-error.js';
 import type { Received } from './receive.js';
 import type { Account, Catalogue, Snapshot } from './snapshot.js';
@@ -93,18 +94,28 @@ function readBearer(header: string): string | undefined {
   return bearer === '' ? undefined : bearer;
 }
 
-const JSON_TYPE = /^application\/json\s*(?:;|$)/i;
+const MEDIA_TYPES: Readonly<Record<BodyKind, { readonly name: string; readonly pattern: RegExp }>> = {
+  json: { name: 'application/json', pattern: /^application\/json\s*(?:;|$)/i },
+  multipart: { name: 'multipart/form-data', pattern: /^multipart\/form-data\s*;/i },
+};
+
+const JSON_ONLY: readonly BodyKind[] = ['json'];
 
 /** Judges the body by the head, so that what cannot be used is not received either. */
-export function checkJsonHead({ request }: Received): Refusal | undefined {
+export function checkBodyHead({ request }: Received, accepts: readonly BodyKind[] = JSON_ONLY): Refusal | undefined {
   const { 'content-type': type = '', 'content-encoding': encoding = 'identity' } = request.headers;
-  if (!JSON_TYPE.test(type)) {
-    return refuse('unsupported_media_type', null, 'The content type must be application/json.');
+  if (!accepts.some((kind) => MEDIA_TYPES[kind].pattern.test(type))) {
+    const names = accepts.map((kind) => MEDIA_TYPES[kind].name).join(' or ');
+    return refuse('unsupported_media_type', null, `The content type must be ${names}.`);
   }
   if (encoding.toLowerCase() !== 'identity') {
     return refuse('unsupported_media_type', null, 'The body must not be compressed.');
   }
   return undefined;
+}
+
+export function isForm({ request }: Received): boolean {
+  return MEDIA_TYPES.multipart.pattern.test(request.headers['content-type'] ?? '');
 }
 
 /** The caller hung up while it was sending: there is nobody to answer. */

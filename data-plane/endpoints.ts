@@ -95,6 +95,7 @@ const VERSION_PREFIX = '/v1';
 const PASSTHROUGH_PREFIX = '/passthrough/';
 
 const JSON_ONLY = ['json'] as const;
+const FORM_ONLY = ['multipart'] as const;
 
 /** Endpoints that are one path, by what they serve. All are called with POST. */
 const MODEL_ENDPOINTS: ReadonlyMap<string, ModelEndpoint> = new Map(
@@ -106,8 +107,12 @@ const MODEL_ENDPOINTS: ReadonlyMap<string, ModelEndpoint> = new Map(
       ['/responses', 'responses', JSON_ONLY],
       ['/embeddings', 'embeddings', JSON_ONLY],
       ['/images/generations', 'images', JSON_ONLY],
-      ['/images/edits', 'images', JSON_ONLY],
+      // Pictures may also be given by their URLs or as base64, in JSON.
+      ['/images/edits', 'images', ['multipart', 'json']],
+      ['/images/variations', 'images', FORM_ONLY],
       ['/audio/speech', 'speech', JSON_ONLY],
+      ['/audio/transcriptions', 'transcriptions', FORM_ONLY],
+      ['/audio/translations', 'translations', FORM_ONLY],
       ['/moderations', 'moderations', JSON_ONLY],
       ['/rerank', 'rerank', JSON_ONLY],
     ] as const

@@ -1,16 +1,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
-import { admitModel, admitPassthrough, type Admitted } from './admit/admit.js';
+import { admitModel, admitPassthrough, type Admitted, type MeteredRequest } from './admit/admit.js';
 import { describeKey } from './admit/describe-key.js';
 import { answerModelQuestion } from './admit/list-models.js';
-import { authenticate, CALLER_LEFT, checkJsonHead, readBody, type WithBody } from './authenticate.js';
+import { authenticate, CALLER_LEFT, checkBodyHead, isForm, readBody, type WithBody } from './authenticate.js';
 import { readAnthropicBody } from './dialects/anthropic-request.js';
+import { readFormRequest } from './dialects/form-request.js';
 import { readGeminiAct } from './dialects/gemini-act.js';
 import { readGeminiBody } from './dialects/gemini-request.js';
 import { readOpenAiRequest } from './dialects/openai-request.js';
 import type { DataPlaneEnvironment } from './environment.js';
-import { dialectOf, isProbe } from './endpoints.js';
+import { dialectOf, isProbe, type ModelEndpoint } from './endpoints.js';
 import { createForwarder, type Forwarder } from './forward/forward.js';
 import { prepare } from './forward/outgoing.js';
 import { isRefusal, refuse, sendRefusal, type Answer, type Refusal } from './http-error.js';
@@ -127,13 +128,15 @@ function createStages({
   return async (received) => {
     const known = authenticate(received, snapshot, Date.now());
     if (isRefusal(known)) return known;
-    const { name } = known.endpoint;
+    const { endpoint } = known;
+    const { name } = endpoint;
     if (name === 'list-models' || name === 'show-model') return answerModelQuestion(known, Date.now());
     if (name === 'describe-key') {
       describeKey(known, Date.now());
       return undefined;
     }
-    const headFault = name === 'passthrough' ? undefined : checkJsonHead(known);
+    const accepts = name === 'model-call' ? endpoint.accepts : undefined;
+    const headFault = name === 'passthrough' ? undefined : checkBodyHead(known, accepts);
     if (headFault !== undefined) return headFault;
     const whole = await readBody(known, maxBodyBytes);
     if (whole === CALLER_LEFT) return undefined;
@@ -163,8 +166,15 @@ function admit(whole: WithBody, nowMs: number): Admitted | Refusal {
     return isRefusal(request) ? request : admitModel(whole, 'embeddings', request, nowMs);
   }
   if (endpoint.name !== 'model-call') return refuse('unknown_path');
-  const request = whole.dialect === 'anthropic' ? readAnthropicBody(body) : readOpenAiRequest(body, endpoint.operation);
+  const request = readModelRequest(whole, endpoint);
   return isRefusal(request) ? request : admitModel(whole, endpoint.operation, request, nowMs);
+}
+
+function readModelRequest(whole: WithBody, { operation }: ModelEndpoint): MeteredRequest | Refusal {
+  const { body, dialect, request } = whole;
+  if (dialect === 'anthropic') return readAnthropicBody(body);
+  if (isForm(whole)) return readFormRequest(body, request.headers['content-type'] ?? '', operation);
+  return readOpenAiRequest(body, operation);
 }
 
 /** Runs the stages and answers what they refuse; a fault in them ends this call and no other. */

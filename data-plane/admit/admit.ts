@@ -4,6 +4,7 @@ import type { Operation, UsageEvent } from '@pingtoken/shared/usage-event';
 import type { WithBody } from '../authenticate.js';
 import type { AnthropicRequest } from '../dialects/anthropic-request.js';
 import type { GeminiActRequest } from '../dialects/gemini-act.js';
+import type { FormRequest } from '../dialects/form-request.js';
 import type { GeminiRequest } from '../dialects/gemini-request.js';
 import type { OpenAiRequest } from '../dialects/openai-request.js';
 import type { PassthroughEndpoint } from '../endpoints.js';
@@ -27,12 +28,18 @@ export interface Candidate {
 }
 
 /** The body of a call whose use is counted, in the dialect of its caller. */
-export type MeteredRequest = OpenAiRequest | AnthropicRequest | GeminiRequest | GeminiActRequest;
+export type MeteredRequest = OpenAiRequest | FormRequest | AnthropicRequest | GeminiRequest | GeminiActRequest;
 
 /** What a call does at the provider. */
-export type Task =
-  | { readonly kind: 'metered'; readonly request: MeteredRequest }
-  | { readonly kind: 'passthrough'; readonly method: string; readonly path: string; readonly query: string };
+export type Task = { readonly kind: 'metered'; readonly request: MeteredRequest } | PassthroughTask;
+
+export interface PassthroughTask {
+  readonly kind: 'passthrough';
+  readonly method: string;
+  readonly path: string;
+  /** With its question mark, or empty. */
+  readonly query: string;
+}
 
 /** A call that may be made, with all that its record says of it at the start. */
 export type Admitted = WithBody & {

@@ -28,6 +28,7 @@ export function convertEmbeddings(request: MeteredRequest, attempt: PlannedAttem
     return refuse('unsupported_field', field, `The field "${field}" cannot be used with this model.`);
   }
   return {
+    client: 'undici',
     path: provider.requestPath(attempt.upstreamModel),
     headers: { 'content-type': 'application/json', accept: 'application/json' },
     body: Buffer.from(JSON.stringify(provider.writeRequest(asked, attempt.upstreamModel))),

@@ -2,8 +2,8 @@ import type { Logger } from 'pino';
 import type { MeteredCall } from '../meter/meter.js';
 import type { Snapshot } from '../snapshot.js';
 import { createJsonCaller, type UpstreamTimeouts } from './json-call.js';
-import { createPassthroughCaller } from './passthrough-call.js';
 import { OpenCalls } from './open-calls.js';
+import { createProxyCaller } from './proxy-call.js';
 import { Relay } from './relay.js';
 import { createUpstreamAddresses, type UpstreamAddressOptions } from './upstream-address.js';
 
@@ -38,7 +38,7 @@ export function createForwarder({
   const open = new OpenCalls<Relay>();
   const addresses = createUpstreamAddresses({ privateUpstreams, ...(resolve !== undefined && { resolve }) });
   const jsonCaller = createJsonCaller({ timeouts, addresses });
-  const passthroughCaller = createPassthroughCaller({ timeouts, addresses });
+  const proxyCaller = createProxyCaller({ timeouts, addresses });
   let checked = snapshot.catalogue;
   const sweep = setInterval(() => {
     cutOverdue(open, totalTimeoutMs);
@@ -53,7 +53,8 @@ export function createForwarder({
       // The caller may have left while its request was looked at.
       if (relay.isOver) return;
       const { outgoing } = call.routed;
-      if (outgoing === undefined) passthroughCaller.send(relay);
+      if (outgoing === undefined) throw new TypeError('a call that is not sent as one request');
+      if (outgoing.client === 'proxy') proxyCaller.send(relay, outgoing);
       else jsonCaller.send(relay, outgoing);
     },
     openCalls: () => open.size,
@@ -67,7 +68,7 @@ export function createForwarder({
     },
     close: async () => {
       clearInterval(sweep);
-      passthroughCaller.close();
+      proxyCaller.close();
       await jsonCaller.close();
     },
   };

@@ -1,14 +1,15 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually, openRaw } from '../../test/kit/gateway-fixture.js';
-import { BODY, RelayFixture, UPSTREAM_CLIENTS } from '../../test/kit/relay-fixture.js';
+import { RelayFixture, UPSTREAM_CLIENTS } from '../../test/kit/relay-fixture.js';
 
-const LENGTH = `content-length: ${BODY.length}`;
 const CHUNKED = 'transfer-encoding: chunked';
-const CHUNKED_BODY = `${BODY.length.toString(16)}\r\n${BODY}\r\n0\r\n\r\n`;
 
 let relay: RelayFixture;
 
-describe.each(UPSTREAM_CLIENTS)('a request over $client', ({ path }) => {
+describe.each(UPSTREAM_CLIENTS)('a request over $client', ({ path, body: BODY }) => {
+  const LENGTH = `content-length: ${BODY.length}`;
+  const CHUNKED_BODY = `${BODY.length.toString(16)}\r\n${BODY}\r\n0\r\n\r\n`;
+
   beforeEach(async () => {
     relay = await RelayFixture.open(path);
     relay.respond((response) => response.end('{}'));
@@ -149,6 +150,8 @@ describe.each(UPSTREAM_CLIENTS)('a request over $client', ({ path }) => {
 });
 
 describe('a head', () => {
+  const LENGTH = `content-length: ${UPSTREAM_CLIENTS[0].body.length}`;
+
   beforeEach(async () => {
     relay = await RelayFixture.open(UPSTREAM_CLIENTS[0].path);
     relay.respond((response) => response.end('{}'));

@@ -1,10 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { Agent, type Dispatcher } from 'undici';
-import { addressOf, credentialHeader, USER_AGENT } from '../provider-address.js';
-import type { PlannedAttempt, Routed } from '../route/route.js';
+import { addressOf } from '../provider-address.js';
 import type { Outgoing } from './outgoing.js';
 import type { Relay, UpstreamSource } from './relay.js';
 import { createUpstreamConnector, UpstreamRefusedError, type UpstreamAddresses } from './upstream-address.js';
+import { upstreamHeaders } from './upstream-headers.js';
 
 export interface UpstreamTimeouts {
   readonly connectTimeoutMs: number;
@@ -37,30 +37,11 @@ export function createJsonCaller({ timeouts, addresses }: UpstreamCallerOptions)
       const { routed, attempt } = relay.call;
       const { origin, basePath } = addressOf(attempt.provider);
       const { path, body } = outgoing;
-      const headers = requestHeaders(routed, attempt, outgoing.headers);
+      const headers = upstreamHeaders(routed, attempt, outgoing);
       agent.dispatch({ origin, path: basePath + path, method: 'POST', headers, body }, new JsonCall(relay));
     },
     close: () => agent.destroy(),
   };
-}
-
-/** All that a provider is told besides the body. Nothing in it comes from the caller but the version of its dialect. */
-function requestHeaders(
-  { requestId }: Routed,
-  { provider, secret }: PlannedAttempt,
-  ofOutgoing: Readonly<Record<string, string>>,
-): string[] {
-  const headers = [
-    'accept-encoding',
-    'identity',
-    'user-agent',
-    USER_AGENT,
-    'x-request-id',
-    requestId,
-    ...credentialHeader(provider.auth, secret),
-  ];
-  for (const name in ofOutgoing) headers.push(name, ofOutgoing[name] ?? '');
-  return headers;
 }
 
 const TIMEOUTS: ReadonlySet<string | undefined> = new Set([

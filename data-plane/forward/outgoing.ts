@@ -1,22 +1,26 @@
 import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import type { Usage } from '@pingtoken/shared/rate-card';
-import type { MeteredRequest } from '../admit/admit.js';
+import type { MeteredRequest, PassthroughTask } from '../admit/admit.js';
 import { editAnthropicRequest } from '../dialects/anthropic-request.js';
 import type { ChatDialect, ChatFeature, ChatRequest, FieldFault } from '../dialects/chat/chat.js';
 import { CHAT_DIALECTS } from '../dialects/chat/chat-dialects.js';
 import { parseJsonExactly, stringifyExactly } from '../dialects/chat/json.js';
 import { hideEndUser, type EndUserSetting } from '../dialects/end-user.js';
+import { editFormRequest } from '../dialects/form-request.js';
 import { editGeminiAct, geminiPath } from '../dialects/gemini-act.js';
 import { editGeminiRequest } from '../dialects/gemini-request.js';
 import { editOpenAiRequest } from '../dialects/openai-request.js';
 import type { Endpoint } from '../endpoints.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { PlannedAttempt, Routed } from '../route/route.js';
+import { connectionTokens } from './answer-headers.js';
 import { convertEmbeddings } from './convert-embeddings.js';
 
-/** What is sent for a call whose use is counted. */
+/** What is sent. */
 export interface Outgoing {
-  /** Behind the provider's base URL. */
+  /** JSON goes by undici; forms, and what nobody here understands, by http-proxy-middleware. */
+  readonly client: 'undici' | 'proxy';
+  /** Behind the provider's base URL, with its query. */
   readonly path: string;
   /** Content type, accept, and what the dialect asks for. */
   readonly headers: Readonly<Record<string, string>>;
@@ -43,7 +47,10 @@ export interface Translation {
   readonly request: ChatRequest;
 }
 
-/** A call that can be sent as it is; `outgoing` is undefined for one that is passed through. */
+/**
+ * A call that can be sent as it is; `outgoing` is undefined where there is more to it than one request: for a session, whose
+ * messages go out one by one, and for what a provider keeps.
+ */
 export type Prepared = Routed & { readonly outgoing: Outgoing | undefined };
 
 /**
@@ -51,7 +58,7 @@ export type Prepared = Routed & { readonly outgoing: Outgoing | undefined };
  * the caller is told what the first of them cannot.
  */
 export function prepare(routed: Routed): Prepared | Refusal {
-  if (routed.task.kind === 'passthrough') return { ...routed, outgoing: undefined };
+  if (routed.task.kind === 'passthrough') return { ...routed, outgoing: passedThrough(routed, routed.task) };
   const prepareAttempt = createPreparer(routed, routed.task.request);
   let refusal: Refusal | undefined;
   for (const attempt of routed.attempts) {
@@ -65,6 +72,16 @@ export function prepare(routed: Routed): Prepared | Refusal {
 function first(routed: Routed, attempt: PlannedAttempt, outgoing: Outgoing): Prepared {
   if (routed.attempts[0] === attempt) return { ...routed, outgoing };
   return { ...routed, attempts: [attempt, ...routed.attempts.filter((each) => each !== attempt)], outgoing };
+}
+
+function passedThrough({ request, body }: Routed, { path, query }: PassthroughTask): Outgoing {
+  const { connection, 'content-type': contentType, accept } = request.headers;
+  const named = connectionTokens(connection);
+  const headers: Record<string, string> = {};
+  // What a provider needs of the caller's head to understand the body and to answer it.
+  if (contentType !== undefined && named?.has('content-type') !== true) headers['content-type'] = contentType;
+  if (accept !== undefined && named?.has('accept') !== true) headers['accept'] = accept;
+  return { client: 'proxy', path: path + query, headers, body, translation: undefined };
 }
 
 /**
@@ -87,8 +104,11 @@ export function createPreparer(
 function relayed(routed: Routed, request: MeteredRequest, { upstreamModel }: PlannedAttempt): Outgoing {
   const { dialect, streamed } = request;
   const { requestPath, requestHeaders } = CHAT_DIALECTS[dialect];
-  const headers = { ...JSON_HEADERS, accept: acceptOf(routed), ...requestHeaders };
+  const isForm = request.dialect === 'openai' && request.bodyKind === 'multipart';
+  const contentType = isForm ? request.contentType : JSON_TYPE;
+  const headers = { 'content-type': contentType, accept: acceptOf(routed), ...requestHeaders };
   return {
+    client: isForm ? 'proxy' : 'undici',
     path: ownPath(routed.endpoint, upstreamModel) ?? requestPath({ upstreamModel, streamed }),
     headers: dialect === 'anthropic' ? { ...headers, ...versionHeaders(routed) } : headers,
     body: edit(request, upstreamModel, routed.account.tenant),
@@ -102,7 +122,7 @@ function ownPath(endpoint: Endpoint, upstreamModel: string): string | undefined 
   return endpoint.name === 'model-call' ? endpoint.path : undefined;
 }
 
-const JSON_HEADERS = { 'content-type': 'application/json' } as const;
+const JSON_TYPE = 'application/json';
 
 /** Sound, subtitles and plain text are no JSON. */
 const ANY_ANSWER: ReadonlySet<string> = new Set(['speech', 'transcriptions', 'translations']);
@@ -115,7 +135,9 @@ function acceptOf({ operation, streamed }: Routed): string {
 function edit(request: MeteredRequest, upstreamModel: string, setting: EndUserSetting): Buffer {
   switch (request.dialect) {
     case 'openai':
-      return editOpenAiRequest(request, upstreamModel, setting);
+      return request.bodyKind === 'json'
+        ? editOpenAiRequest(request, upstreamModel, setting)
+        : editFormRequest(request, upstreamModel, setting);
     case 'anthropic':
       return editAnthropicRequest(request, upstreamModel, setting);
     case 'gemini':
@@ -164,10 +186,11 @@ function translated(
   const [fault] = [...(request.inexpressible ?? []), ...unsupported.map((feature) => faultOf(feature, from))];
   if (fault !== undefined && !dropsUnsupported) return refuse('unsupported_field', fault.field, fault.message);
   return {
+    client: 'undici',
     path: target.requestPath({ upstreamModel, streamed: request.streamed }),
     headers: {
-      ...JSON_HEADERS,
-      accept: request.streamed ? 'text/event-stream' : 'application/json',
+      'content-type': JSON_TYPE,
+      accept: request.streamed ? 'text/event-stream' : JSON_TYPE,
       ...target.requestHeaders,
     },
     body: Buffer.from(stringifyExactly(body)),

@@ -7,7 +7,7 @@ import { RelayFixture, UPSTREAM_CLIENTS } from '../../test/kit/relay-fixture.js'
 
 let relay: RelayFixture;
 
-describe.each(UPSTREAM_CLIENTS)('an answer over $client', ({ client, path, upstreamPath }) => {
+describe.each(UPSTREAM_CLIENTS)('an answer over $client', ({ client, path, upstreamPath, accept: ours }) => {
   const isJson = client === 'undici';
 
   beforeEach(async () => {
@@ -47,12 +47,12 @@ describe.each(UPSTREAM_CLIENTS)('an answer over $client', ({ client, path, upstr
     expect(connection ?? 'keep-alive').toBe('keep-alive');
     expect(host).toBe(new URL(relay.upstream.baseUrl).host);
     // The caller's own accept is named by its Connection header, so it ends at this hop.
-    expect(accept).toBe(isJson ? 'application/json' : undefined);
+    expect(accept).toBe(ours);
     expect(rest).toEqual({
       authorization: `Bearer ${relay.gateway.config.secret}`,
       'accept-encoding': 'identity',
       'content-length': String(request?.body.length),
-      'content-type': 'application/json',
+      'content-type': relay.contentType,
       'user-agent': 'PingToken',
       'x-request-id': relay.ends[0]?.eventId,
     });

@@ -11,21 +11,68 @@ import {
   type MemorySpool,
 } from './gateway-fixture.js';
 
-/** The two clients that fetch answers: nothing that a caller or the books can see may differ between them. */
+const JSON_TYPE = 'application/json';
+const FORM_TYPE = 'multipart/form-data; boundary=b';
+export const BODY = '{"model":"chat-alias","messages":[]}';
+const FORM = [
+  ...['--b', 'Content-Disposition: form-data; name="model"', '', 'transcription-alias'],
+  ...['--b', 'Content-Disposition: form-data; name="file"; filename="a"', '', 'sound', '--b--', ''],
+].join('\r\n');
+
+/**
+ * The kinds of calls, by the two clients that fetch their answers: nothing that a caller or the books can see may differ
+ * between them.
+ */
 export const UPSTREAM_CLIENTS = [
-  { client: 'undici', path: '/v1/chat/completions', upstreamPath: '/v1/chat/completions' },
-  { client: 'http-proxy-middleware', path: '/passthrough/sim/audio/x?a=b', upstreamPath: '/v1/audio/x?a=b' },
+  {
+    client: 'undici',
+    path: '/v1/chat/completions',
+    upstreamPath: '/v1/chat/completions',
+    body: BODY,
+    contentType: JSON_TYPE,
+    accept: JSON_TYPE,
+  },
+  {
+    client: 'undici, with speech',
+    path: '/api/v1/audio/speech',
+    upstreamPath: '/v1/audio/speech',
+    body: '{"model":"speech-alias","input":"a river"}',
+    contentType: JSON_TYPE,
+    accept: '*/*',
+  },
+  {
+    client: 'http-proxy-middleware',
+    path: '/passthrough/sim/audio/x?a=b',
+    upstreamPath: '/v1/audio/x?a=b',
+    body: BODY,
+    contentType: JSON_TYPE,
+    // The caller's own.
+    accept: undefined,
+  },
+  {
+    client: 'http-proxy-middleware, with a form',
+    path: '/v1/audio/transcriptions',
+    upstreamPath: '/v1/audio/transcriptions',
+    body: FORM,
+    contentType: FORM_TYPE,
+    accept: '*/*',
+  },
 ] as const;
 
-export const BODY = '{"model":"chat-alias","messages":[]}';
-
-/** A gateway with short timeouts before a scripted provider, called over one of the two clients. */
+/** A gateway with short timeouts before a scripted provider, called in one of these ways. */
 export class RelayFixture {
+  readonly body: string;
+  readonly contentType: string;
+
   private constructor(
     readonly path: string,
     readonly upstream: ScriptedUpstream,
     public gateway: GatewayFixture,
-  ) {}
+  ) {
+    const kind = UPSTREAM_CLIENTS.find((each) => each.path === path) ?? UPSTREAM_CLIENTS[0];
+    this.body = kind.body;
+    this.contentType = kind.contentType;
+  }
 
   static async open(path: string): Promise<RelayFixture> {
     const upstream = await startUpstream(() => undefined);
@@ -58,22 +105,22 @@ export class RelayFixture {
   }
 
   headers(): Record<string, string> {
-    return { authorization: `Bearer ${this.gateway.config.bearer}`, 'content-type': 'application/json' };
+    return { authorization: `Bearer ${this.gateway.config.bearer}`, 'content-type': this.contentType };
   }
 
-  send(body: string = BODY): Promise<Response> {
+  send(body: string = this.body): Promise<Response> {
     const init: RequestInit = { method: 'POST', headers: this.headers(), body, redirect: 'manual' };
     return fetch(this.gateway.url + this.path, init);
   }
 
   /** The text of one request. */
-  requestText(lines: readonly string[] = [`content-length: ${BODY.length}`], body = BODY): string {
+  requestText(lines: readonly string[] = [`content-length: ${this.body.length}`], body: string = this.body): string {
     const own = Object.entries(this.headers()).map(([name, value]) => `${name}: ${value}`);
     return [`POST ${this.path} HTTP/1.1`, 'host: x', ...own, ...lines, '', body].join('\r\n');
   }
 
   openCall(lines: readonly string[] = []): RawConnection {
-    return openRaw(this.gateway.port, this.requestText([`content-length: ${BODY.length}`, ...lines]));
+    return openRaw(this.gateway.port, this.requestText([`content-length: ${this.body.length}`, ...lines]));
   }
 }
 
@@ -85,5 +132,7 @@ async function start(baseUrl: string, change: Parameters<typeof startGateway>[1]
     ...change,
   });
   gateway.config.addPassthrough('POST', '/audio/*');
+  gateway.config.addModel('speech-alias', 'speech', 'speech-alias');
+  gateway.config.addModel('transcription-alias', 'transcriptions', 'transcription-alias');
   return gateway;
 }

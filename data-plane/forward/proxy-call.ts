@@ -1,26 +1,24 @@
 import { ServerResponse, type ClientRequest, type IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { createProxyMiddleware, type Options } from 'http-proxy-middleware';
-import { connectionTokens } from './answer-headers.js';
 import { failureReason, type UpstreamCallerOptions, type UpstreamTimeouts } from './json-call.js';
-import { addressOf, credentialHeader, USER_AGENT } from '../provider-address.js';
+import { addressOf } from '../provider-address.js';
+import type { Outgoing } from './outgoing.js';
 import type { Relay, UpstreamSource } from './relay.js';
 import { createUpstreamAgents, type UpstreamAgents } from './upstream-address.js';
+import { upstreamHeaders } from './upstream-headers.js';
 
-export interface PassthroughCaller {
-  send(relay: Relay): void;
+export interface ProxyCaller {
+  send(relay: Relay, outgoing: Outgoing): void;
   close(): void;
 }
 
-/** What of the caller's head a provider needs to understand the body and to answer it. */
-const PASSED_ON = ['content-type', 'accept'] as const;
-
 /**
- * Makes calls whose bodies nobody here understands, over http-proxy-middleware. The body was received whole before, under the
- * same limits as any other; the answer goes through the same {@link Relay}.
+ * Makes calls whose bodies are no JSON: forms, and what is passed through; over http-proxy-middleware. The body was received
+ * whole before, under the same limits as any other; the answer goes through the same {@link Relay}.
  */
-export function createPassthroughCaller({ timeouts, addresses }: UpstreamCallerOptions): PassthroughCaller {
-  const calls = new WeakMap<IncomingMessage, PassthroughCall>();
+export function createProxyCaller({ timeouts, addresses }: UpstreamCallerOptions): ProxyCaller {
+  const calls = new WeakMap<IncomingMessage, ProxyCall>();
   const agents = createUpstreamAgents(addresses);
   const proxy = createProxyMiddleware({
     router: (request, _response, options) => prepare(calls.get(request), options, agents),
@@ -39,9 +37,9 @@ export function createPassthroughCaller({ timeouts, addresses }: UpstreamCallerO
     ],
   });
   return {
-    send: (relay) => {
+    send: (relay, outgoing) => {
       const { request } = relay.call.routed;
-      const call = new PassthroughCall(relay, timeouts);
+      const call = new ProxyCall(relay, outgoing, timeouts);
       calls.set(request, call);
       relay.attach(call);
       // A stand-in without a socket: the middleware destroys its response when the provider's ends early, and the caller's
@@ -64,33 +62,25 @@ export function createPassthroughCaller({ timeouts, addresses }: UpstreamCallerO
  * list ends: a `Trailer` header crashes httpxy 0.5; a `Connection` header names others for removal; the caller's key, cookie
  * or address would reach the provider.
  */
-function prepare(call: PassthroughCall | undefined, options: Options, agents: UpstreamAgents) {
-  if (call === undefined) throw new TypeError('a pass-through request without a call');
-  const { routed, attempt } = call.relay.call;
-  const { request, body, task, requestId } = routed;
-  if (task.kind !== 'passthrough') throw new TypeError('this call has a dialect');
+function prepare(call: ProxyCall | undefined, options: Options, agents: UpstreamAgents) {
+  if (call === undefined) throw new TypeError('a request to the proxy without a call');
+  const { relay, outgoing } = call;
+  const { routed, attempt } = relay.call;
+  const { request } = routed;
+  const { body } = outgoing;
   const { origin, basePath } = addressOf(attempt.provider);
-  const named = connectionTokens(request.headers.connection);
-  const headers: IncomingMessage['headers'] = {
-    'accept-encoding': 'identity',
-    'user-agent': USER_AGENT,
-    'x-request-id': requestId,
-  };
-  const [credentialName, credential] = credentialHeader(attempt.provider.auth, attempt.secret);
-  if (credentialName !== undefined) headers[credentialName] = credential;
-  for (const name of PASSED_ON) {
-    const value = request.headers[name];
-    if (value !== undefined && named?.has(name) !== true) headers[name] = value;
-  }
-  if (body.length > 0 || task.method !== 'GET') headers['content-length'] = String(body.length);
+  const headers: IncomingMessage['headers'] = {};
+  const list = upstreamHeaders(routed, attempt, outgoing);
+  for (let at = 0; at < list.length; at += 2) headers[list[at] ?? ''] = list[at + 1];
+  if (body.length > 0 || request.method !== 'GET') headers['content-length'] = String(body.length);
   request.headers = headers;
-  request.url = task.path + task.query;
+  request.url = outgoing.path;
   options.buffer = Readable.from(body.length > 0 ? [body] : []);
   options.agent = origin.startsWith('https:') ? agents.https : agents.http;
   return origin + basePath;
 }
 
-class PassthroughCall implements UpstreamSource {
+class ProxyCall implements UpstreamSource {
   #request: ClientRequest | undefined;
   #answer: IncomingMessage | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -98,6 +88,7 @@ class PassthroughCall implements UpstreamSource {
 
   constructor(
     readonly relay: Relay,
+    readonly outgoing: Outgoing,
     private readonly timeouts: UpstreamTimeouts,
   ) {}
 
