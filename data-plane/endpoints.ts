@@ -93,6 +93,7 @@ const CONTENT_PREFIXES = ['/v1beta/models/', '/v1/models/'];
 const GEMINI_MODELS = '/v1beta/models';
 const VERSION_PREFIX = '/v1';
 const PASSTHROUGH_PREFIX = '/passthrough/';
+const FINE_TUNING_PREFIX = '/v1/fine_tuning/';
 
 const JSON_ONLY = ['json'] as const;
 const FORM_ONLY = ['multipart'] as const;
@@ -147,8 +148,12 @@ export function findEndpoint(method: string, url: string): Endpoint | HeadRefusa
       if (GEMINI_ACTION.test(path) || (method === 'POST' && path.startsWith(GEMINI_PREFIX))) {
         return contentEndpoint(method, path, url.slice(spelt.length));
       }
-      return modelEndpoint(method, path);
+      return path.startsWith(FINE_TUNING_PREFIX) ? refuseFineTuning() : modelEndpoint(method, path);
   }
+}
+
+function refuseFineTuning(): Refusal {
+  return refuse('unknown_path', null, 'Models are trained only by pass-through, with a credential of your own.');
 }
 
 function allow(method: string, allowed: string, endpoint: Endpoint): Endpoint | HeadRefusal {

@@ -24,6 +24,8 @@ export interface Catalogue {
    * bound to another host than the provider's.
    */
   secretOf(credentialId: string, tenantId: string, provider: ConfigObjectOf<'provider'>): string | undefined;
+  /** Whether the account at the provider is the tenant's, so that nothing which is kept there is anybody else's. */
+  isOwnCredential(credentialId: string, tenantId: string): boolean;
 }
 
 /** What the stages may know of the config. */

@@ -10,7 +10,7 @@ import type { OpenAiRequest } from '../dialects/openai-request.js';
 import type { PassthroughEndpoint } from '../endpoints.js';
 import { refuse, type Refusal } from '../http-error.js';
 import type { Account, Catalogue } from '../snapshot.js';
-import { isMeteredPath, matchesPattern } from './passthrough-path.js';
+import { isFineTuningPath, isMeteredPath, matchesPattern } from './passthrough-path.js';
 
 /** A way that the tenant may use; whether it can be used is for `route` to see. */
 export interface Candidate {
@@ -176,6 +176,9 @@ export function admitPassthrough(known: WithBody, endpoint: PassthroughEndpoint,
     .passthroughRoutes(provider.id)
     .find((each) => each.method === method && matchesPattern(endpoint.path, each.path));
   if (route === undefined) return refuse('unknown_path');
+  if (isFineTuningPath(endpoint.path) && !catalogue.isOwnCredential(route.credentialId, account.tenant.id)) {
+    return refuse('permission_denied', null, 'Models are trained only with a credential of your own.');
+  }
   if (!account.tenant.grantedProviderIds.includes(provider.id)) return refuse('provider_not_granted');
   const price = priceInForce(known, route.priceCardId, nowMs);
   if (price === undefined) return refuse('price_missing');

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isMeteredPath, matchesPattern } from './passthrough-path.js';
+import { isFineTuningPath, isMeteredPath, matchesPattern } from './passthrough-path.js';
 
 describe('a metered path', () => {
   it.each([
@@ -72,5 +72,21 @@ describe('a pattern', () => {
     ['//files', '/files'],
   ])('does not match %s by %s', (path, pattern) => {
     expect(matchesPattern(path, pattern)).toBe(false);
+  });
+});
+
+describe('a path that trains a model', () => {
+  it.each([
+    '/fine_tuning/jobs',
+    '/v1/Fine%5fTuning/jobs/1',
+    '/fine-tunes',
+    '/x/../fine_tuning//jobs',
+    '/v1beta/tunedModels',
+  ])('is recognised in the spelling %s', (path) => {
+    expect(isFineTuningPath(path)).toBe(true);
+  });
+
+  it.each(['/files', '/models/fine_tuning-guide', '/x/fine_tuning/..'])('is not %s', (path) => {
+    expect(isFineTuningPath(path)).toBe(false);
   });
 });

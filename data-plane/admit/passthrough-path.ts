@@ -37,6 +37,14 @@ export function isMeteredPath(path: string): boolean {
   );
 }
 
+/** https://platform.openai.com/docs/api-reference/fine-tuning; the third is what the API was called before. */
+const FINE_TUNING_SEGMENTS: ReadonlySet<string> = new Set(['fine_tuning', 'fine-tuning', 'fine-tunes', 'tunedmodels']);
+
+/** Whether a provider could take a path for one that trains a model: it would belong to whoever's account it is. */
+export function isFineTuningPath(path: string): boolean {
+  return normalise(path)?.some((segment) => FINE_TUNING_SEGMENTS.has(segment)) ?? true;
+}
+
 const MAX_DECODINGS = 8;
 
 /** @returns segments in lower case, or undefined for what does not come to rest and can only be an attempt to hide */

@@ -60,6 +60,7 @@ export function createCatalogue({ position, objects, contentKeys }: CataloguePar
       if (credential.tenantId !== null && credential.tenantId !== tenantId) return undefined;
       return mayReceive(provider, credential.origin) ? openSecret(credential, contentKeys) : undefined;
     },
+    isOwnCredential: (credentialId, tenantId) => credentials.get(credentialId)?.tenantId === tenantId,
   };
 }
 

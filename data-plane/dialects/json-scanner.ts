@@ -124,7 +124,7 @@ function hasEscape(bytes: Buffer, start: number, end: number): boolean {
   return false;
 }
 
-function skipSpace(bytes: Buffer, from: number): number {
+export function skipSpace(bytes: Buffer, from: number): number {
   let at = from;
   for (;;) {
     const byte = bytes[at];
@@ -137,7 +137,7 @@ function skipSpace(bytes: Buffer, from: number): number {
 const WALKED_BYTES = 48;
 
 /** @returns offset behind the closing quote, or -1 */
-function skipString(bytes: Buffer, from: number): number {
+export function skipString(bytes: Buffer, from: number): number {
   const walkEnd = Math.min(from + WALKED_BYTES, bytes.length);
   let at = from + 1;
   while (at < walkEnd) {
@@ -154,7 +154,7 @@ function skipString(bytes: Buffer, from: number): number {
 }
 
 /** @returns offset behind the value, or -1 */
-function skipValue(bytes: Buffer, from: number, budget: { values: number }): number {
+export function skipValue(bytes: Buffer, from: number, budget: { values: number }): number {
   const first = bytes[from];
   if (first === QUOTE) return skipString(bytes, from);
   if (first === OPEN_BRACE || first === OPEN_BRACKET) return skipNested(bytes, from, budget);

@@ -11,6 +11,7 @@ import { editGeminiAct, geminiPath } from '../dialects/gemini-act.js';
 import { editGeminiRequest } from '../dialects/gemini-request.js';
 import { editOpenAiRequest } from '../dialects/openai-request.js';
 import type { Endpoint } from '../endpoints.js';
+import { findStoredReferences, type StoredReference } from '../dialects/stored-references.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { PlannedAttempt, Routed } from '../route/route.js';
 import { connectionTokens } from './answer-headers.js';
@@ -93,12 +94,29 @@ export function createPreparer(
   request: MeteredRequest,
 ): (attempt: PlannedAttempt) => Outgoing | Refusal {
   let asked: ChatRequest | Refusal | undefined;
+  const [stored] = storedReferences(routed, request);
   return (attempt) => {
+    if (stored !== undefined && !isOwnAccount(routed, attempt)) return refuseStored(stored);
     if (attempt.provider.dialect === request.dialect) return relayed(routed, request, attempt);
     if (routed.operation === 'embeddings') return convertEmbeddings(request, attempt);
     asked ??= readChat(request, routed.account.tenant);
     return isRefusal(asked) ? asked : translated(asked, request, attempt);
   };
+}
+
+function storedReferences({ operation }: Routed, request: MeteredRequest): readonly StoredReference[] {
+  const isForm = request.dialect === 'openai' && request.bodyKind === 'multipart';
+  if (isForm || operation === 'passthrough') return [];
+  return findStoredReferences(request.dialect, operation, request.bytes);
+}
+
+function isOwnAccount({ catalogue, account }: Routed, { credentialId }: PlannedAttempt): boolean {
+  return catalogue.isOwnCredential(credentialId, account.tenant.id);
+}
+
+/** As if it were not there: whose it is, nobody may ask. */
+function refuseStored({ field }: StoredReference): Refusal {
+  return refuse('not_found', field, `What the field "${field}" names is not there.`);
 }
 
 function relayed(routed: Routed, request: MeteredRequest, { upstreamModel }: PlannedAttempt): Outgoing {

@@ -32,6 +32,8 @@ export class MemoryConfig implements Snapshot {
   readonly routeList: ConfigObjectOf<'route'>[] = [];
   readonly plans: ConfigObjectOf<'plan'>[] = [];
   readonly passthrough: ConfigObjectOf<'passthrough-route'>[] = [];
+  /** Ids of credentials that are the tenant's own. */
+  readonly ownCredentials = new Set<string>();
   isLoaded = true;
   readonly #tenantId = randomUUID();
   readonly #credentialId = randomUUID();
@@ -85,6 +87,7 @@ export class MemoryConfig implements Snapshot {
       plans: new Map(this.plans.map((plan) => [plan.id, plan])),
       passthroughRoutes: (providerId) => this.passthrough.filter((route) => route.providerId === providerId),
       secretOf: () => this.secret,
+      isOwnCredential: (credentialId) => this.ownCredentials.has(credentialId),
     };
   }
 
