@@ -93,7 +93,7 @@ export class ResponseBook {
     if (isRefusal(call)) return call;
     call.providerAnswered(ANSWERED, true);
     call.firstByteCame();
-    call.usageReported(usage);
+    call.usageReported(usage ?? { request: 1 });
     await call.settle('completed', ANSWERED);
     return undefined;
   }
