@@ -19,6 +19,7 @@ export interface LaneOptions {
 export class Lane {
   readonly #options: LaneOptions;
   #isFull = false;
+  #isClosed = false;
   #holds = 0;
   #stuck: NodeJS.Timeout | undefined;
 
@@ -55,13 +56,15 @@ export class Lane {
     this.#apply();
   }
 
+  /** Nothing waits any more, and what `from` still says is read to its end. */
   close(): void {
+    this.#isClosed = true;
     clearTimeout(this.#stuck);
     this.#options.from.resume();
   }
 
   #taken(): void {
-    if (!this.#isFull) return;
+    if (!this.#isFull || this.#isClosed) return;
     if (this.#options.to.bufferedAmount > LOW_WATER_BYTES) {
       this.#expectTaking();
       return;
@@ -77,7 +80,7 @@ export class Lane {
   }
 
   #apply(): void {
-    if (this.isPaused) this.#options.from.pause();
+    if (this.isPaused && !this.#isClosed) this.#options.from.pause();
     else this.#options.from.resume();
   }
 }

@@ -145,7 +145,8 @@ export class Session implements OpenSession {
       const refusal = refuse('upstream_timeout', null, 'The session has lasted as long as it may.');
       const reason = `longer than ${totalTimeoutMs} ms`;
       this.fail({ refusal, outcome: 'timed-out', closeCode: CLOSE_CODES.goingAway, reason });
-    } else if (!this.#callerLives.check(nowMs, idleTimeoutMs, pingIntervalMs)) this.#callerIsLost();
+    } else if (nowMs >= (call.routed.account.apiKey.expiresAt ?? Infinity)) this.recheck();
+    else if (!this.#callerLives.check(nowMs, idleTimeoutMs, pingIntervalMs)) this.#callerIsLost();
     else if (!this.#providerLives.check(nowMs, idleTimeoutMs, pingIntervalMs)) this.#providerIsLost();
   }
 

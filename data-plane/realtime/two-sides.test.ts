@@ -1,5 +1,12 @@
+import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { eventually, startGateway, type GatewayFixture } from '../../test/kit/gateway-fixture.js';
+import {
+  eventually,
+  openRaw,
+  startGateway,
+  type GatewayFixture,
+  type MemoryConfig,
+} from '../../test/kit/gateway-fixture.js';
 import { openSession, type RealtimeCaller } from '../../test/kit/realtime-caller.js';
 import { accept, startSessionProvider, type ScriptedProvider } from '../../test/kit/session-provider.js';
 
@@ -113,6 +120,95 @@ describe('two sides of a session', () => {
     quiet.socket.close();
     gone.socket.terminate();
     await quiet.closed;
+  });
+
+  it('are not held to the times of a request', async () => {
+    await restart({ RECEIVE_HEAD_TIMEOUT_MS: 300, RECEIVE_TIMEOUT_MS: 300, STREAM_COMMENT_INTERVAL_MS: 200 });
+    let pings = 0;
+    provider.onUpgrade = accept((socket) => {
+      socket.on('ping', () => (pings += 1));
+      socket.on('message', (data: Buffer) => {
+        socket.send(data, { binary: false });
+      });
+    });
+    const caller = await open();
+    let callersPings = 0;
+    caller.socket.on('ping', () => (callersPings += 1));
+    await eventually(() => pings >= 2 && callersPings >= 2, 5_000);
+    caller.say({ type: 'still.there' });
+    await caller.next('still.there');
+    caller.socket.close();
+    await caller.closed;
+  });
+
+  it('lose nothing that the caller says before it is answered', async () => {
+    const heard: string[] = [];
+    provider.onUpgrade = accept((socket) => {
+      socket.on('message', (data: Buffer) => heard.push(data.toString()));
+    });
+    const frame = (text: string): string => String.fromCharCode(0x81, 0x80 | text.length, 0, 0, 0, 0) + text;
+    const head = [
+      'GET /v1/realtime?model=realtime-alias HTTP/1.1',
+      'host: x',
+      `authorization: Bearer ${gateway.config.bearer}`,
+      'connection: upgrade',
+      'upgrade: websocket',
+      'sec-websocket-version: 13',
+      'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==',
+      '',
+      '',
+    ].join('\r\n');
+    const connection = openRaw(gateway.port, head + frame('{"n":1}'));
+    connection.socket.write(frame('{"n":2}'), 'latin1');
+    await eventually(() => heard.length === 2);
+    expect(heard).toEqual(['{"n":1}', '{"n":2}']);
+    expect(connection.received()).toMatch(/^HTTP\/1.1 101 /);
+    connection.socket.destroy();
+    await eventually(() => ends().length === 1);
+    expect(ends()).toMatchObject([{ outcome: 'caller-left' }]);
+  });
+
+  it('end when the key expires', async () => {
+    const bearer = gateway.config.addKey({ expiresAt: Date.now() + 800 });
+    const caller = await openSession({ url: gateway.url, bearer });
+    expect((await caller.next('error'))['error']).toMatchObject({ code: 'invalid_api_key' });
+    expect(await caller.closed).toBe(1008);
+  });
+
+  const withdrawals: readonly (readonly [string, string, (config: MemoryConfig) => void])[] = [
+    [
+      'the grant of the provider is withdrawn',
+      'provider_not_granted',
+      ({ accounts }) => {
+        for (const [hash, account] of accounts) {
+          accounts.set(hash, { ...account, tenant: { ...account.tenant, grantedProviderIds: [] } });
+        }
+      },
+    ],
+    [
+      'the model is switched off',
+      'model_not_found',
+      ({ models }) => {
+        for (const [name, model] of models) models.set(name, { ...model, status: 'disabled' });
+      },
+    ],
+    [
+      'the model goes another way',
+      'model_not_found',
+      ({ routeList }) => {
+        for (const [index, route] of routeList.entries()) {
+          const targets = route.targets.map((each) => ({ ...each, credentialId: randomUUID() }));
+          routeList[index] = { ...route, targets };
+        }
+      },
+    ],
+  ];
+  it.each(withdrawals)('end when %s', async (_name, code, change) => {
+    const caller = await open();
+    change(gateway.config);
+    expect((await caller.next('error'))['error']).toMatchObject({ code });
+    expect(await caller.closed).toBe(1008);
+    expect(ends()).toMatchObject([{ outcome: 'interrupted', billedAttempt: null }]);
   });
 
   it('end when their time is over', async () => {

@@ -19,7 +19,7 @@ let customer: Customer;
 let prices: Record<string, PriceList>;
 
 beforeAll(async () => {
-  distribution = await startDistribution();
+  distribution = await startDistribution({ env: { DRAIN_TIMEOUT_MS: '500' } });
   customer = await createCustomer(distribution);
   await waitFor(async () => (await listModels(distribution.runtime.gatewayUrl, customer.key.secret)).includes(MODEL), {
     timeoutMs: 15_000,
@@ -179,6 +179,22 @@ it('the official client is let go within seconds when its key is revoked', async
   expect((await closed)[0]).toBe(1008);
 });
 
+it('the official client is told to come again when the data plane stops', async () => {
+  const key = await createKey();
+  const { session } = openClient(MODEL, key.secret);
+  await once(session.socket, 'open');
+  const failed = new Promise((resolve) => {
+    session.on('error', ({ error }) => {
+      resolve(error);
+    });
+  });
+  const closed = once(session.socket, 'close');
+  process.kill(distribution.runtime.processes.dataPlanes[0] ?? 0, 'SIGTERM');
+  expect(await failed).toMatchObject({ code: 'not_ready' });
+  expect((await closed)[0]).toBe(1012);
+  expect(await awaitCalls(key.id, 1)).toMatchObject([{ outcome: 'INTERRUPTED', status: 101 }]);
+});
+
 it('a data plane that is killed loses no response that was given to its end', { timeout: 90_000 }, async () => {
   const { books } = customer;
   const key = await createKey();
@@ -190,7 +206,7 @@ it('a data plane that is killed loses no response that was given to its end', { 
   caller.say(userText('[[sim tokens=2000 chunk-delay=20]]'));
   caller.say({ type: 'response.create' });
   await caller.next('response.output_text.delta');
-  process.kill(distribution.runtime.processes.dataPlanes[0] ?? 0, 'SIGKILL');
+  process.kill(distribution.readRuntime()?.processes.dataPlanes[0] ?? 0, 'SIGKILL');
   await caller.closed;
 
   const calls = await awaitCalls(key.id, 4);
