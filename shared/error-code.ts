@@ -48,6 +48,7 @@ const TABLE = {
   rate_limited: { status: 429, retryable: true, message: 'Too many requests.' },
   internal_error: { status: 500, retryable: true, message: 'The server had an error.' },
   upstream_failed: { status: 502, retryable: true, message: 'The provider could not be reached.' },
+  upstream_overloaded: { status: 503, retryable: true, message: 'The provider is overloaded.' },
   not_ready: { status: 503, retryable: true, message: 'The service is starting or stopping.' },
   spool_unavailable: { status: 503, retryable: true, message: 'Usage cannot be recorded at the moment.' },
   upstream_timeout: { status: 504, retryable: true, message: 'The provider did not answer in time.' },

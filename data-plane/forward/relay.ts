@@ -338,10 +338,13 @@ export class Relay implements Listed {
       this.fail('upstream_failed', outcome, `the provider answered with status ${status}`);
       return;
     }
-    const error = convertProviderError({ status, body, secret: attempts[0].secret }, dialect);
-    const head = answerHeaders({ ...this.#answerHead, 'content-type': undefined }, 'metered');
-    this.#finish(outcome, status, () => {
-      sendJson(this.call.routed, status, error, head);
+    const [{ secret, provider }] = attempts;
+    const error = convertProviderError({ status, body, secret, dialect: provider.dialect }, dialect);
+    const { retryAfter } = error;
+    const said = { ...(retryAfter !== undefined && { 'retry-after': retryAfter }), ...this.#answerHead };
+    const head = answerHeaders({ ...said, 'content-type': undefined }, 'metered');
+    this.#finish(outcome, error.status, () => {
+      sendJson(this.call.routed, error.status, error.json, head);
     });
   }
 

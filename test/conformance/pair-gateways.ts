@@ -15,6 +15,8 @@ const PROVIDERS: Readonly<Record<Dialect, { readonly path: string; readonly upst
 export const MODEL = 'strict-alias';
 export const LENIENT_MODEL = 'lenient-alias';
 
+type EnvironmentChange = Parameters<typeof startGateway>[1];
+
 export interface PairGateways {
   readonly simulator: RunningSimulator;
   readonly books: SimulatorBooks;
@@ -29,11 +31,11 @@ export interface PairGateway extends GatewayFixture {
 }
 
 /** Whole gateways in one process before the provider simulator, one for each dialect of a provider. */
-export async function startPairGateways(): Promise<PairGateways> {
+export async function startPairGateways(change: EnvironmentChange = {}): Promise<PairGateways> {
   const simulator = await startProviderSimulator({ host: '127.0.0.1', port: 0 });
   const gateways = new Map<Dialect, PairGateway>();
   for (const dialect of Object.keys(PROVIDERS) as Dialect[])
-    gateways.set(dialect, await startPairGateway(simulator.url, dialect));
+    gateways.set(dialect, await startPairGateway(simulator.url, dialect, change));
   const of = (provider: Dialect): PairGateway => {
     const gateway = gateways.get(provider);
     if (gateway === undefined) throw new Error(`no gateway before a provider of ${provider}`);
@@ -47,9 +49,13 @@ export async function startPairGateways(): Promise<PairGateways> {
 }
 
 /** @param origin of the provider, without a path */
-export async function startPairGateway(origin: string, dialect: Dialect): Promise<PairGateway> {
+export async function startPairGateway(
+  origin: string,
+  dialect: Dialect,
+  change: EnvironmentChange = {},
+): Promise<PairGateway> {
   const { path, upstreamModel } = PROVIDERS[dialect];
-  const fixture = await startGateway(origin + path);
+  const fixture = await startGateway(origin + path, change);
   const { config, spool } = fixture;
   Object.assign(config.provider, { dialect, auth: AUTH_OF_DIALECT[dialect] });
   config.addModel(MODEL, 'chat-completions', upstreamModel);

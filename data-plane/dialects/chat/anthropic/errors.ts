@@ -32,6 +32,7 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   request_too_large: 'body_too_large',
   rate_limit_error: 'rate_limited',
   timeout_error: 'upstream_timeout',
+  overloaded_error: 'upstream_overloaded',
 };
 const SHOWN = new Set(['invalid_request_error', 'request_too_large', 'overloaded_error', 'timeout_error']);
 const MAX_MESSAGE_CHARACTERS = 4096;

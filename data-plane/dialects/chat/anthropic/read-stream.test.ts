@@ -125,7 +125,7 @@ describe('a stream of the Messages API', () => {
   });
 
   it.each([
-    ['overloaded_error', 'Overloaded', { code: 'upstream_failed', message: 'Overloaded' }],
+    ['overloaded_error', 'Overloaded', { code: 'upstream_overloaded', message: 'Overloaded' }],
     ['rate_limit_error', 'organization org-1 is over', { code: 'rate_limited', message: 'Too many requests.' }],
     ['authentication_error', 'key sk-1', { code: 'upstream_failed', message: 'The provider could not be reached.' }],
     ['timeout_error', 'Timed out', { code: 'upstream_timeout', message: 'Timed out' }],

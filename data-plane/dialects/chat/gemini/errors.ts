@@ -67,7 +67,7 @@ const ERROR_CODES_BY_STATUS: Readonly<Partial<Record<string, ErrorCode>>> = {
   UNAUTHENTICATED: 'upstream_failed',
   PERMISSION_DENIED: 'upstream_failed',
   NOT_FOUND: 'upstream_failed',
-  UNAVAILABLE: 'upstream_failed',
+  UNAVAILABLE: 'upstream_overloaded',
   INTERNAL: 'upstream_failed',
   ABORTED: 'upstream_failed',
   CANCELLED: 'upstream_failed',

@@ -77,7 +77,7 @@ describe('a stream of Gemini’s', () => {
       chunk([{ text: 'Ho' }]),
     );
     const { events } = gatherChatStream(geminiChat, stream);
-    expect(events.at(-1)).toMatchObject({ kind: 'error', error: { code: 'upstream_failed' } });
+    expect(events.at(-1)).toMatchObject({ kind: 'error', error: { code: 'upstream_overloaded' } });
   });
 
   it.each(['', '[DONE]', 'null', '7', '[]', '{}', '{"candidates":', '{"candidates":[null,{"content":{"parts":[7]}}]}'])(

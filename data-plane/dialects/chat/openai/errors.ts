@@ -24,6 +24,9 @@ const CODES: ReadonlyMap<unknown, ErrorCode> = new Map<unknown, ErrorCode>([
   ['tokens', 'rate_limited'],
   [400, 'invalid_request'],
   ['invalid_request_error', 'invalid_request'],
+  [503, 'upstream_overloaded'],
+  ['overloaded', 'upstream_overloaded'],
+  ['overloaded_error', 'upstream_overloaded'],
   [504, 'upstream_timeout'],
   ['timeout', 'upstream_timeout'],
 ]);
