@@ -22,7 +22,7 @@ export function writeAnthropicError(
 ): Json {
   const { status, param, message } = error;
   const type = TYPES[status] ?? (status >= 500 ? 'api_error' : 'invalid_request_error');
-  const isNamed = param === null || message.includes(param);
+  const isNamed = param === null || message.includes(`"${param}"`);
   return { type: 'error', error: { type, message: isNamed ? message : `${param}: ${message}` } };
 }
 

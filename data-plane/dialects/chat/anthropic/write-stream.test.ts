@@ -176,8 +176,8 @@ describe('an error', () => {
     const error = { code: 'invalid_request', message: 'Not here.', status: 400 } as const;
     const body = (param: string) => anthropicChat.writeError({ ...error, param });
     expect(body('top_k')).toMatchObject({ error: { message: 'top_k: Not here.' } });
-    expect(anthropicChat.writeError({ ...error, message: 'No top_k.', param: 'top_k' })).toMatchObject({
-      error: { message: 'No top_k.' },
+    expect(anthropicChat.writeError({ ...error, message: 'No "top_k".', param: 'top_k' })).toMatchObject({
+      error: { message: 'No "top_k".' },
     });
   });
 });
