@@ -21,7 +21,8 @@ export function cleanErrorEvent(bytes: Buffer, secret: string): Buffer {
   const event = parse(bytes.toString());
   const error = memberOf(event, 'error');
   // The status is only said where there is no sentence to say.
-  const cleaned = memberOf(parse(convertProviderError({ status: 500, body: bytes, secret }, 'openai')), 'error');
+  const { json } = convertProviderError({ status: 500, body: bytes, secret, dialect: 'openai' }, 'openai');
+  const cleaned = memberOf(parse(json), 'error');
   const isClean = ['message', 'type', 'param', 'code'].every(
     (name) => (memberOf(error, name) ?? null) === memberOf(cleaned, name),
   );

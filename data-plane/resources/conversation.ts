@@ -100,10 +100,10 @@ export class Conversation {
       return this.fail('upstream_failed', outcome, `the provider answered with status ${status}`);
     }
     const { routed } = this.call;
-    let error = convertProviderError({ status, body, secret }, routed.dialect);
-    for (const [raw, name] of this.nature.names ?? []) error = error.replaceAll(raw, name);
+    let { json } = convertProviderError({ status, body, secret, dialect: 'openai' }, routed.dialect);
+    for (const [raw, name] of this.nature.names ?? []) json = json.replaceAll(raw, name);
     return this.#end(outcome, status, () => {
-      sendJson(routed, status, error);
+      sendJson(routed, status, json);
     });
   }
 
