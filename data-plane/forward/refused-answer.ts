@@ -1,0 +1,56 @@
+import { sendJson } from '../http-error.js';
+import { answerHeaders } from './answer-headers.js';
+import type { Answer, AnswerHead, Recipient } from './answer.js';
+import { convertProviderError } from './provider-error.js';
+
+const MAX_ERROR_BYTES = 64 * 1024;
+
+/** Refusals that are about our account with the provider. Passed on, they would tell the caller that its key is wrong. */
+const OUR_OWN_FAULTS: ReadonlySet<number> = new Set([401, 402, 403, 407]);
+
+/** An error of the provider's: collected, and told in the caller's dialect. */
+export class RefusedAnswer implements Answer {
+  readonly beforeErrorEvent = undefined;
+  readonly #chunks: Buffer[] = [];
+  #bytes = 0;
+
+  constructor(
+    private readonly recipient: Recipient,
+    private readonly head: AnswerHead,
+  ) {}
+
+  push(chunk: Buffer): void {
+    this.#bytes += chunk.length;
+    if (this.#bytes <= MAX_ERROR_BYTES) {
+      this.#chunks.push(chunk);
+      return;
+    }
+    this.#tell(Buffer.alloc(0));
+    this.recipient.abortProvider();
+  }
+
+  end(): void {
+    this.#tell(Buffer.concat(this.#chunks));
+  }
+
+  giveUp(): void {
+    // An error costs nothing, whatever it says.
+  }
+
+  #tell(body: Buffer): void {
+    const { routed, attempt } = this.recipient.call;
+    const { status, headers } = this.head;
+    const outcome = status >= 500 ? 'provider-failed' : 'provider-refused';
+    if (OUR_OWN_FAULTS.has(status)) {
+      this.recipient.fail('upstream_failed', outcome, `the provider answered with status ${status}`);
+      return;
+    }
+    const { secret, provider } = attempt;
+    const error = convertProviderError({ status, body, secret, dialect: provider.dialect }, routed.dialect);
+    const { retryAfter } = error;
+    const said = { ...(retryAfter !== undefined && { 'retry-after': retryAfter }), ...headers };
+    this.recipient.finish(outcome, error.status, () => {
+      sendJson(routed, error.status, error.json, answerHeaders({ ...said, 'content-type': undefined }, 'metered'));
+    });
+  }
+}

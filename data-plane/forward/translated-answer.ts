@@ -1,0 +1,90 @@
+import { sendJson } from '../http-error.js';
+import { answerHeaders } from './answer-headers.js';
+import { failUnusable, type Answer, type AnswerHead, type Recipient } from './answer.js';
+import type { AnswerConversion, Translation } from './outgoing.js';
+import { AnswerTranslator, StreamTranslator } from './translate-answer.js';
+
+/** An answer of one body in another dialect: its head waits for the body, whose length is known when it is translated. */
+export class TranslatedBody implements Answer {
+  readonly beforeErrorEvent = undefined;
+  readonly #translator: AnswerTranslator;
+
+  constructor(
+    private readonly recipient: Recipient,
+    private readonly head: AnswerHead,
+    translation: Translation | AnswerConversion,
+  ) {
+    this.#translator = new AnswerTranslator(translation, recipient.call.routed.model);
+  }
+
+  push(chunk: Buffer): void {
+    if (!this.#translator.push(chunk)) failUnusable(this.recipient, 'the answer is too long to be translated');
+  }
+
+  end(): void {
+    const answer = this.#translator.end();
+    if (answer === undefined) {
+      failUnusable(this.recipient, 'the answer is not one of the provider’s dialect');
+      return;
+    }
+    const { call } = this.recipient;
+    const { status, headers } = this.head;
+    call.usageReported(answer.usage);
+    this.recipient.finish('completed', status, () => {
+      sendJson(call.routed, status, answer.json, answerHeaders({ ...headers, 'content-type': undefined }, 'metered'));
+    });
+  }
+
+  giveUp(): void {
+    this.recipient.call.usageReported(this.#translator.usage());
+  }
+}
+
+/** An answer of events in another dialect. */
+export class TranslatedStream implements Answer {
+  readonly beforeErrorEvent = '';
+  readonly #translator: StreamTranslator;
+
+  constructor(
+    private readonly recipient: Recipient,
+    private readonly head: AnswerHead,
+    translation: Translation,
+  ) {
+    const { call } = recipient;
+    const { model, requestId } = call.routed;
+    this.#translator = new StreamTranslator(translation, {
+      model,
+      onUsage: (usage) => {
+        call.usageReported(usage);
+      },
+    });
+    recipient.beginStream(head.status, ['x-request-id', requestId, ...answerHeaders(head.headers, 'metered')]);
+  }
+
+  push(chunk: Buffer): void {
+    let text: string;
+    try {
+      text = this.#translator.push(chunk);
+    } catch (error) {
+      failUnusable(this.recipient, `the stream cannot be translated: ${String(error)}`);
+      return;
+    }
+    if (text !== '') this.recipient.write(text);
+  }
+
+  end(): void {
+    const last = this.#translator.end();
+    if (last === undefined) {
+      failUnusable(this.recipient, 'the provider broke off its stream');
+      return;
+    }
+    const { response } = this.recipient.call.routed;
+    this.recipient.finish(this.#translator.sawError ? 'provider-failed' : 'completed', this.head.status, () => {
+      response.end(last);
+    });
+  }
+
+  giveUp(): void {
+    // What was reported was reported as it passed.
+  }
+}
