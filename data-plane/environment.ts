@@ -83,6 +83,9 @@ export const dataPlaneEnvironment = z.object({
   STREAM_COMMENT_INTERVAL_MS: milliseconds(15_000).describe(
     'After so long a silence inside a stream the caller gets a comment, so that what lies between keeps the connection.',
   ),
+  ESTIMATE_TIMEOUT_MS: milliseconds(5_000).describe(
+    'Longest time that it may take to count tokens here that the provider did not report; then none are billed.',
+  ),
   DRAIN_TIMEOUT_MS: z.coerce
     .number()
     .int()

@@ -151,12 +151,18 @@ describe('a chat call of the official client', () => {
     expect(upstream.requests[0]?.body.toString()).toBe(body.replace('chat-alias', 'pingtoken-sim-small'));
   });
 
-  it('that names no usage in its answer costs nothing and is recorded all the same', async () => {
+  it('that names no usage in its answer is counted here, and flagged', async () => {
     upstream.respond = (_request, response) => {
       answerJson(response, { ...COMPLETION, usage: null });
     };
     await client.chat.completions.create({ model: 'chat-alias', messages });
-    expect(fixture.spool.ends[0]).toMatchObject({ billedAttempt: 0, attempts: [{ usage: {}, countedBy: 'none' }] });
+    await eventually(() => fixture.spool.ends.length === 1, 20_000);
+    expect(fixture.spool.ends[0]).toMatchObject({
+      outcome: 'completed',
+      billedAttempt: 0,
+      attempts: [{ usage: { request: 1 }, countedBy: 'estimated' }],
+    });
+    expect(fixture.spool.ends[0]?.attempts[0]?.usage.output).toBeGreaterThan(0);
   });
 });
 
@@ -208,6 +214,7 @@ describe('a streamed chat call', () => {
       expect(fixture.spool.ends).toHaveLength(0);
       finish();
     }
+    await eventually(() => fixture.spool.ends.length === 1, 20_000);
     expect(fixture.spool.ends[0]?.firstByteMs).toBeGreaterThanOrEqual(0);
   });
 
@@ -339,7 +346,11 @@ describe('a call that is cut by us', () => {
     fixture.config.revoke(fixture.config.bearer);
     await expect(readAll(stream)).rejects.toThrow(/Incorrect API key/);
     await eventually(() => upstream.aborts.length > 0);
-    expect(fixture.spool.ends).toMatchObject([{ outcome: 'interrupted', status: 200 }]);
+    await eventually(() => fixture.spool.ends.length === 1, 20_000);
+    // What was delivered is paid for: or a key that is revoked before the last word would make its calls free.
+    expect(fixture.spool.ends).toMatchObject([
+      { outcome: 'interrupted', status: 200, billedAttempt: 0, attempts: [{ countedBy: 'estimated' }] },
+    ]);
   });
 });
 

@@ -15,6 +15,7 @@ import { dialectOf, isProbe, type ModelEndpoint } from './endpoints.js';
 import { createForwarder, type Forwarder } from './forward/forward.js';
 import { prepare } from './forward/outgoing.js';
 import { isRefusal, refuse, sendRefusal, type Answer, type Refusal } from './http-error.js';
+import { createTokenEstimator } from './meter/estimate/token-estimator.js';
 import { createMeter, type Meter } from './meter/meter.js';
 import { createObserver, createProbes, type Observer } from './observe.js';
 import { createRealtime } from './realtime/realtime.js';
@@ -32,6 +33,8 @@ export type GatewayEnvironment = Pick<
   | 'UPSTREAM_HEADERS_TIMEOUT_MS'
   | 'IDLE_TIMEOUT_MS'
   | 'UPSTREAM_TOTAL_TIMEOUT_MS'
+  | 'STREAM_COMMENT_INTERVAL_MS'
+  | 'ESTIMATE_TIMEOUT_MS'
   | 'PRIVATE_UPSTREAMS'
   | 'STREAM_COMMENT_INTERVAL_MS'
 >;
@@ -62,13 +65,18 @@ export function createGateway({ state, environment, logger }: GatewayOptions): G
     headersTimeoutMs: environment.UPSTREAM_HEADERS_TIMEOUT_MS,
     idleTimeoutMs: environment.IDLE_TIMEOUT_MS,
     totalTimeoutMs: environment.UPSTREAM_TOTAL_TIMEOUT_MS,
+    commentIntervalMs: environment.STREAM_COMMENT_INTERVAL_MS,
     privateUpstreams: environment.PRIVATE_UPSTREAMS,
     snapshot,
     logger,
   });
   const openCalls = (): number => forwarder.openCalls() + realtime.openSessions();
   const observer = createObserver({ linkStatus: () => state.linkStatus(), openCalls });
-  const meter = createMeter({ spool, clientSealers, observer, trustedProxies: environment.TRUSTED_PROXIES });
+  const meter = createMeter({
+    ...{ spool, clientSealers, observer },
+    trustedProxies: environment.TRUSTED_PROXIES,
+    estimator: createTokenEstimator({ logger, timeoutMs: environment.ESTIMATE_TIMEOUT_MS }),
+  });
   const realtime = createRealtime({ environment, snapshot, meter, observer, isDraining: () => isDraining, logger });
   const serve = createStages({ snapshot, meter, forwarder, maxBodyBytes: environment.MAX_BODY_BYTES });
   const probe = createProbes({ observer, isReady: () => !isDraining && snapshot.catalogue !== undefined });
@@ -102,6 +110,7 @@ export function createGateway({ state, environment, logger }: GatewayOptions): G
     close: async () => {
       await realtime.close();
       await forwarder.close();
+      await meter.close();
     },
   };
 }

@@ -9,6 +9,8 @@ export interface Observer {
   callEnded(call: EndedCall): void;
   /** A call that was refused before it was admitted. */
   callRefused(operation: string, code: string): void;
+  /** The tokens of a call were counted here, for its provider did not report them; or they could not be. */
+  tokensEstimated(isCounted: boolean): void;
   /** The text of `/metrics`, and its content type. */
   render(): Promise<{ readonly contentType: string; readonly text: string }>;
 }
@@ -39,11 +41,20 @@ export function createObserver({
     labelNames: ['operation', 'code'] as const,
     registers: [registry],
   });
+  const estimates = new Counter({
+    name: 'pingtoken_estimated_calls_total',
+    help: 'Calls whose tokens the provider did not report: counted here, or not counted (nothing was delivered, a fault, too late).',
+    labelNames: ['result'] as const,
+    registers: [registry],
+  });
   observeState(registry, linkStatus, openCalls);
   return {
     callEnded: calls,
     callRefused: (operation, code) => {
       refused.inc({ operation, code });
+    },
+    tokensEstimated: (isCounted) => {
+      estimates.inc({ result: isCounted ? 'counted' : 'not counted' });
     },
     render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { MeteredCall } from '../meter/meter.js';
 import type { Snapshot } from '../snapshot.js';
 import { createJsonCaller, type UpstreamTimeouts } from './json-call.js';
+import { createKeepAliveComments } from './keep-alive-comments.js';
 import { OpenCalls } from './open-calls.js';
 import { createProxyCaller } from './proxy-call.js';
 import { Relay } from './relay.js';
@@ -20,6 +21,8 @@ export interface Forwarder {
 export interface ForwarderOptions extends UpstreamTimeouts, Partial<UpstreamAddressOptions> {
   /** Longest time from admission to the end of a call; looked at once a second. */
   readonly totalTimeoutMs: number;
+  /** Longest silence inside a stream before its caller gets a comment. */
+  readonly commentIntervalMs: number;
   readonly snapshot: Snapshot;
   readonly logger: Logger;
 }
@@ -33,12 +36,15 @@ export function createForwarder({
   privateUpstreams = [],
   resolve,
   totalTimeoutMs,
+  commentIntervalMs,
   ...timeouts
 }: ForwarderOptions): Forwarder {
   const open = new OpenCalls<Relay>();
   const addresses = createUpstreamAddresses({ privateUpstreams, ...(resolve !== undefined && { resolve }) });
   const jsonCaller = createJsonCaller({ timeouts, addresses });
   const proxyCaller = createProxyCaller({ timeouts, addresses });
+  const comments = createKeepAliveComments({ intervalMs: commentIntervalMs });
+  const relayOptions = { openCalls: open, idleTimeoutMs: timeouts.idleTimeoutMs, comments, logger };
   let checked = snapshot.catalogue;
   const sweep = setInterval(() => {
     cutOverdue(open, totalTimeoutMs);
@@ -49,7 +55,7 @@ export function createForwarder({
   sweep.unref();
   return {
     forward: (call) => {
-      const relay = new Relay({ call, openCalls: open, idleTimeoutMs: timeouts.idleTimeoutMs, logger });
+      const relay = new Relay(call, relayOptions);
       // The caller may have left while its request was looked at.
       if (relay.isOver) return;
       const { outgoing } = call.routed;
@@ -69,6 +75,7 @@ export function createForwarder({
     close: async () => {
       clearInterval(sweep);
       proxyCaller.close();
+      comments.close();
       await jsonCaller.close();
     },
   };
@@ -81,7 +88,7 @@ export function createForwarder({
 function cutRevoked(open: OpenCalls<Relay>, snapshot: Snapshot): void {
   for (const relay of open.list()) {
     const account = snapshot.findAccount(relay.call.routed.keyHash);
-    if (account?.apiKey.status !== 'active') relay.fail('invalid_api_key', 'interrupted', 'the key was revoked');
+    if (account?.apiKey.status !== 'active') relay.cut('invalid_api_key', 'interrupted', 'the key was revoked');
   }
 }
 
@@ -89,7 +96,7 @@ function cutOverdue(open: OpenCalls<Relay>, totalTimeoutMs: number): void {
   const admittedBefore = Date.now() - totalTimeoutMs;
   for (const relay of open.list()) {
     if (relay.call.routed.admittedAt < admittedBefore) {
-      relay.fail('upstream_timeout', 'timed-out', `the call took longer than ${totalTimeoutMs} ms`);
+      relay.cut('upstream_timeout', 'timed-out', `the call took longer than ${totalTimeoutMs} ms`);
     }
   }
 }

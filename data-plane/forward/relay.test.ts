@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually, openRaw } from '../../test/kit/gateway-fixture.js';
-import { RelayFixture, UPSTREAM_CLIENTS } from '../../test/kit/relay-fixture.js';
+import { ANSWER, RelayFixture, UPSTREAM_CLIENTS } from '../../test/kit/relay-fixture.js';
 
 let relay: RelayFixture;
 
@@ -19,7 +19,7 @@ describe.each(UPSTREAM_CLIENTS)('an answer over $client', ({ client, path, upstr
   });
 
   it('tells the provider what the call needs and nothing of the caller', async () => {
-    relay.respond((response) => response.end('{}'));
+    relay.respond((response) => response.end(ANSWER));
     const raw = relay.openCall([
       'user-agent: OpenAI/JS',
       'accept: text/plain',
@@ -75,10 +75,10 @@ describe.each(UPSTREAM_CLIENTS)('an answer over $client', ({ client, path, upstr
         trailer: 'x-after',
       });
       response.addTrailers({ 'x-after': '1' });
-      response.end('{"a":1}');
+      response.end(ANSWER);
     });
     const response = await relay.send();
-    expect(await response.text()).toBe('{"a":1}');
+    expect(await response.text()).toBe(ANSWER);
     expect(response.headers.get('keep-alive')).not.toContain('99');
     expect(Object.fromEntries(response.headers)).toEqual({
       date: expect.any(String) as unknown,
@@ -92,7 +92,7 @@ describe.each(UPSTREAM_CLIENTS)('an answer over $client', ({ client, path, upstr
   });
 
   it('relays the body byte for byte, with its length', async () => {
-    const body = '{ "big":9007199254740993 ,"é":"\\u00e9 🙂" }\n';
+    const body = '{ "big":9007199254740993 ,"é":"\\u00e9 🙂", "usage":{"prompt_tokens" :1} }\n';
     relay.respond((response) =>
       response
         .writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) })
@@ -112,21 +112,22 @@ describe.each(UPSTREAM_CLIENTS)('an answer over $client', ({ client, path, upstr
     const answers: [string, (response: ServerResponse) => void, { begun: string; last: string }][] = [
       [
         'of one piece does not begin',
-        (response) => response.writeHead(200, { ...json, 'content-length': 7 }).end('{"a":1}'),
-        { begun: '', last: '{"a":1}' },
+        (response) => response.writeHead(200, { ...json, 'content-length': ANSWER.length }).end(ANSWER),
+        { begun: '', last: ANSWER },
       ],
       [
         'of chunks does not end',
         (response) => {
-          response.writeHead(200, json).write('{"a"');
-          setTimeout(() => response.end(':1}'), 20);
+          response.writeHead(200, json).write(ANSWER.slice(0, 8));
+          setTimeout(() => response.end(ANSWER.slice(8)), 20);
         },
-        { begun: '{"a"', last: '0\r\n\r\n' },
+        { begun: '{"usage"', last: '0\r\n\r\n' },
       ],
       [
         'of events does not end',
         (response) => {
-          response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: {"choices":[{}]}\n\n');
+          response.writeHead(200, { 'content-type': 'text/event-stream' });
+          response.write('data: {"choices":[{}],"usage":{"prompt_tokens":1}}\n\n');
           setTimeout(() => response.end('data: [DONE]\n\n'), 20);
         },
         { begun: '"choices"', last: '0\r\n\r\n' },
@@ -165,13 +166,13 @@ describe.each(UPSTREAM_CLIENTS)('an answer over $client', ({ client, path, upstr
     it('is given up by a caller who leaves meanwhile', async () => {
       const { promise, resolve } = Promise.withResolvers<undefined>();
       relay.gateway.spool.written = promise;
-      relay.respond((response) => response.end('{}'));
+      relay.respond((response) => response.end(ANSWER));
       const raw = relay.openCall();
       await eventually(() => relay.ends.length === 1);
       raw.socket.destroy();
       await new Promise((elapsed) => setTimeout(elapsed, 30));
       resolve(undefined);
-      expect(await (await relay.send()).json()).toEqual({});
+      expect(await (await relay.send()).text()).toBe(ANSWER);
       expect(relay.ends).toMatchObject([{ outcome: 'completed' }, { outcome: 'completed' }]);
     });
   });

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import type { ErrorCode } from '@pingtoken/shared/error-code';
 import { ERROR_CODES } from '@pingtoken/shared/error-code';
@@ -7,6 +7,7 @@ import { CHAT_DIALECTS } from '../dialects/chat/chat-dialects.js';
 import { refuse, sendRefusal } from '../http-error.js';
 import type { MeteredCall } from '../meter/meter.js';
 import type { Answer, Recipient } from './answer.js';
+import type { KeepAliveComments, StreamWatch } from './keep-alive-comments.js';
 import type { Listed, OpenCalls } from './open-calls.js';
 import { takeAnswer } from './take-answer.js';
 
@@ -18,13 +19,21 @@ export interface UpstreamSource {
   abort(): void;
 }
 
+/** What all calls share. */
 export interface RelayOptions {
-  readonly call: MeteredCall;
   /** Those on their way, this one among them until it is over. */
   readonly openCalls: OpenCalls<Relay>;
   /** How long the caller may leave us standing with what it does not take. */
   readonly idleTimeoutMs: number;
+  readonly comments: KeepAliveComments;
   readonly logger: Logger;
+}
+
+interface Fault {
+  readonly code: ErrorCode;
+  readonly outcome: Outcome;
+  /** For our log. */
+  readonly reason: string;
 }
 
 const EVENT_STREAM = /^text\/event-stream\s*(?:;|$)/i;
@@ -43,16 +52,18 @@ export class Relay implements Listed, Recipient {
   #status: number | null = null;
   #answer: Answer | undefined;
   #slowCaller: NodeJS.Timeout | undefined;
+  /** Of a stream: fills its silences. */
+  #watch: StreamWatch | undefined;
   readonly #onCallerClose = (): void => {
     this.#callerLeft();
   };
 
-  constructor(options: RelayOptions) {
+  constructor(call: MeteredCall, options: RelayOptions) {
     this.#options = options;
-    this.call = options.call;
+    this.call = call;
     options.openCalls.add(this);
     // The socket, not the response: a response that waits behind another one on its connection hears nothing of it.
-    const { socket } = this.call.routed.request;
+    const { socket } = call.routed.request;
     socket.on('close', this.#onCallerClose);
     if (socket.destroyed) this.#callerLeft();
   }
@@ -86,29 +97,20 @@ export class Relay implements Listed, Recipient {
   }
 
   /**
-   * Ends the call as failed. Before the head is out the caller gets the error; inside a stream it gets an error event; and
-   * in either case the connection is cut where an answer had begun, for a clean end would say that it was whole.
+   * Ends the call as failed, by the provider or by us. Before the head is out the caller gets the error; inside a stream it
+   * gets an error event; and in either case the connection is cut where an answer had begun, for a clean end would say that
+   * it was whole.
    */
   fail(code: ErrorCode, outcome: Outcome, reason: string): void {
-    if (this.#isOver) return;
-    const { requestId, response } = this.call.routed;
-    const provider = this.call.attempt.provider.slug;
-    this.#options.logger.warn({ requestId, provider, code, outcome, reason }, 'call-failed');
-    if (this.#status === null) {
-      this.finish(outcome, ERROR_CODES[code].status, () => {
-        sendRefusal(this.call.routed, refuse(code));
-      });
-    } else {
-      const cut = (): void => {
-        response.destroy();
-      };
-      const event = this.#errorEvent(code);
-      this.finish(outcome, this.#status, () => {
-        if (event === undefined) cut();
-        else response.write(event, cut);
-      });
-    }
-    this.abortProvider();
+    this.#stop({ code, outcome, reason }, false);
+  }
+
+  /**
+   * Ends the call because of its caller, who took too long or whose key was revoked: it is told as of a failure, and pays for
+   * what was delivered. Attack: a thousand streams whose key is revoked before their last word would be free.
+   */
+  cut(code: ErrorCode, outcome: Outcome, reason: string): void {
+    this.#stop({ code, outcome, reason }, true);
   }
 
   begin(status: number, headers: readonly string[]): void {
@@ -118,23 +120,59 @@ export class Relay implements Listed, Recipient {
 
   beginStream(status: number, headers: readonly string[]): void {
     this.begin(status, headers);
-    this.call.routed.response.flushHeaders();
+    const { response } = this.call.routed;
+    response.flushHeaders();
+    // A comment inside an event would break it, so would one behind half of an event.
+    const isInsideEvent = (): boolean => this.#answer?.beforeErrorEvent !== '';
+    this.#watch = this.#options.comments.watch({ response, isInsideEvent });
   }
 
   write(piece: Buffer | string): void {
+    this.#watch?.noteWritten();
     if (!this.call.routed.response.write(piece)) this.#waitForCaller();
   }
 
   finish(outcome: Outcome, status: number | null, send: () => void): void {
-    this.#isOver = true;
-    clearTimeout(this.#slowCaller);
-    this.#options.openCalls.delete(this);
-    this.call.routed.request.socket.removeListener('close', this.#onCallerClose);
+    this.#close();
     void this.call.settle(outcome, status).then(send);
   }
 
   abortProvider(): void {
     this.#source?.abort();
+  }
+
+  #stop({ code, outcome, reason }: Fault, isCharged: boolean): void {
+    if (this.#isOver) return;
+    const { requestId, response } = this.call.routed;
+    const provider = this.call.attempt.provider.slug;
+    this.#options.logger.warn({ requestId, provider, code, outcome, reason }, 'call-failed');
+    this.#close();
+    const settled = this.call.settle(outcome, this.#status ?? ERROR_CODES[code].status, isCharged);
+    void settled.then(() => {
+      this.#tellFault(code, response);
+    });
+    this.abortProvider();
+  }
+
+  #tellFault(code: ErrorCode, response: ServerResponse): void {
+    if (this.#status === null) {
+      sendRefusal(this.call.routed, refuse(code));
+      return;
+    }
+    const cut = (): void => {
+      response.destroy();
+    };
+    const event = this.#errorEvent(code);
+    if (event === undefined) cut();
+    else response.write(event, cut);
+  }
+
+  #close(): void {
+    this.#isOver = true;
+    clearTimeout(this.#slowCaller);
+    this.#watch?.stop();
+    this.#options.openCalls.delete(this);
+    this.call.routed.request.socket.removeListener('close', this.#onCallerClose);
   }
 
   /** An error inside a stream, in the caller's dialect; undefined where there is no stream of ours to say it in. */

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import { isError } from '../dialects/operations/report.js';
+import { isErrorReport } from '../dialects/error-report.js';
 import { BodyUsage } from '../meter/body-usage.js';
 import type { MeteredCall } from '../meter/meter.js';
 import { StreamUsage } from '../meter/stream-usage.js';
@@ -38,12 +38,17 @@ export class RelayedBody implements Answer {
 
   push(chunk: Buffer): void {
     this.#usage?.push(chunk);
-    if (chunk.length === this.#length) this.#piece = chunk;
-    else this.recipient.write(chunk);
+    if (chunk.length === this.#length) {
+      this.#piece = chunk;
+      return;
+    }
+    this.recipient.call.passedOn(chunk);
+    this.recipient.write(chunk);
   }
 
   end(): void {
     this.#report();
+    if (this.#piece !== undefined) this.recipient.call.passedOn(this.#piece);
     const { response } = this.recipient.call.routed;
     this.recipient.finish('completed', this.head.status, () => {
       endWith(response, this.#piece);
@@ -59,7 +64,7 @@ export class RelayedBody implements Answer {
     const { call } = this.recipient;
     const body = this.#usage?.result() ?? {};
     call.usageReported(this.#reader.readBody(body));
-    if (!isError(body)) call.usageAssumed(call.routed.assumedUsage);
+    if (isErrorReport(body)) call.nothingDelivered();
   }
 }
 
@@ -94,13 +99,17 @@ export class RelayedStream implements Answer {
 
   push(chunk: Buffer): void {
     const bytes = this.#tap.push(chunk);
-    if (bytes.length > 0) this.recipient.write(bytes);
+    if (this.#tap.sawError) this.recipient.call.nothingDelivered();
+    if (bytes.length === 0) return;
+    this.recipient.call.passedOn(bytes);
+    this.recipient.write(bytes);
   }
 
   end(): void {
-    const { response } = this.recipient.call.routed;
+    const { call } = this.recipient;
+    const { response } = call.routed;
     const last = this.#tap.end();
-    this.giveUp();
+    if (last.length > 0) call.passedOn(last);
     this.recipient.finish(this.#tap.sawError ? 'provider-failed' : 'completed', this.head.status, () => {
       response.end(last);
     });
@@ -108,8 +117,6 @@ export class RelayedStream implements Answer {
 
   giveUp(): void {
     // What was reported was reported as it passed.
-    const { call } = this.recipient;
-    if (!this.#tap.sawError) call.usageAssumed(call.routed.assumedUsage);
   }
 }
 
@@ -127,7 +134,7 @@ function tapStream(call: MeteredCall, reader: UsageReader | undefined): StreamUs
     usageMark: reader.eventMark,
     maxEventBytes: reader.maxEventBytes,
     onData: (data) => {
-      call.usageReported(stream.push({ event: undefined, data }));
+      call.usageReported(stream.push({ event: undefined, data }), stream.countsPromptOnly);
     },
   });
 }

@@ -28,9 +28,9 @@ export class AnswerTranslator {
 
   /** @returns undefined when the body is no answer of the provider's dialect */
   end(): ConvertedAnswer | undefined {
-    if ('convertAnswer' in this.translation) return this.translation.convertAnswer(Buffer.concat(this.#chunks));
+    if ('convertAnswer' in this.translation) return this.translation.convertAnswer(this.body());
     const { provider, caller } = this.translation;
-    const body = parse(Buffer.concat(this.#chunks));
+    const body = parse(this.body());
     const answer = provider.readAnswer(body);
     if (answer === undefined) return undefined;
     return { json: stringifyExactly(caller.writeAnswer(answer, this.model)), usage: answer.usage };
@@ -39,7 +39,12 @@ export class AnswerTranslator {
   /** Of an answer that nobody waits for any more: what it says was used, where it came whole. */
   usage(): Usage | undefined {
     if ('convertAnswer' in this.translation) return this.end()?.usage;
-    return this.translation.provider.readUsage(parse(Buffer.concat(this.#chunks)));
+    return this.translation.provider.readUsage(parse(this.body()));
+  }
+
+  /** As the provider wrote it, as far as it came. */
+  body(): Buffer {
+    return Buffer.concat(this.#chunks);
   }
 }
 
@@ -54,6 +59,13 @@ function parse(body: Buffer): unknown {
 /** One event of a provider's is never longer: what claims to be would be held in memory for ever. */
 const MAX_EVENT_CHARACTERS = 32 * 1024 * 1024;
 
+export interface StreamTranslatorOptions {
+  /** What the caller called it. */
+  readonly model: string;
+  /** @param ofPromptOnly the report came before the answer */
+  readonly onUsage: (usage: Usage, ofPromptOnly: boolean) => void;
+}
+
 /** Translates a stream of events as it comes; they may be split at any byte. */
 export class StreamTranslator {
   readonly #decoder = new TextDecoder();
@@ -64,14 +76,11 @@ export class StreamTranslator {
   #sawError = false;
   #sinceEvent = 0;
 
-  constructor(
-    { provider, caller, request }: Translation,
-    { model, onUsage }: { readonly model: string; readonly onUsage: (usage: Usage) => void },
-  ) {
+  constructor({ provider, caller, request }: Translation, { model, onUsage }: StreamTranslatorOptions) {
     this.#reader = provider.createStreamReader();
     this.#writer = caller.createStreamWriter({ model, wantsUsage: request.wantsStreamUsage });
     const take = (event: ChatEvent): void => {
-      if (event.kind === 'usage') onUsage(event.usage);
+      if (event.kind === 'usage') onUsage(event.usage, event.ofPromptOnly === true);
       else if (event.kind === 'error') this.#sawError = true;
       this.#text += this.#writer.push(event);
     };

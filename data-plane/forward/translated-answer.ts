@@ -30,6 +30,7 @@ export class TranslatedBody implements Answer {
     const { call } = this.recipient;
     const { status, headers } = this.head;
     call.usageReported(answer.usage);
+    if (answer.usage === undefined) call.passedOn(this.#translator.body());
     this.recipient.finish('completed', status, () => {
       sendJson(call.routed, status, answer.json, answerHeaders({ ...headers, 'content-type': undefined }, 'metered'));
     });
@@ -54,8 +55,8 @@ export class TranslatedStream implements Answer {
     const { model, requestId } = call.routed;
     this.#translator = new StreamTranslator(translation, {
       model,
-      onUsage: (usage) => {
-        call.usageReported(usage);
+      onUsage: (usage, ofPromptOnly) => {
+        call.usageReported(usage, ofPromptOnly);
       },
     });
     recipient.beginStream(head.status, ['x-request-id', requestId, ...answerHeaders(head.headers, 'metered')]);
@@ -69,6 +70,8 @@ export class TranslatedStream implements Answer {
       failUnusable(this.recipient, `the stream cannot be translated: ${String(error)}`);
       return;
     }
+    if (this.#translator.sawError) this.recipient.call.nothingDelivered();
+    else this.recipient.call.passedOn(chunk);
     if (text !== '') this.recipient.write(text);
   }
 

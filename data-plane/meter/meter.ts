@@ -6,6 +6,8 @@ import { refuse, type Refusal } from '../http-error.js';
 import type { Observer } from '../observe.js';
 import type { Prepared } from '../forward/outgoing.js';
 import type { PlannedAttempt, Routed } from '../route/route.js';
+import { openCounter, promptPart } from './delivered-counter.js';
+import type { DeliveredCounter, TokenEstimator } from './estimate/token-estimator.js';
 import type { ClientSealers } from './seal-client.js';
 import { SharedFacts, SpoolUnavailableError, type CallFacts, type Spool, type StartRecord } from './spool.js';
 
@@ -14,6 +16,8 @@ export interface MeterOptions {
   readonly clientSealers: ClientSealers;
   readonly observer: Observer;
   readonly trustedProxies: readonly AddressRange[];
+  /** Counts what a provider did not report; closed with the meter. */
+  readonly estimator: TokenEstimator;
 }
 
 export interface Meter {
@@ -22,10 +26,13 @@ export interface Meter {
    * @returns a refusal where nothing can be recorded; the call must not be made then
    */
   begin(routed: Prepared): Promise<MeteredCall | Refusal>;
+  /** Waits for the calls that are still being counted, five seconds at most. The spool is closed afterwards, not before. */
+  close(): Promise<void>;
 }
 
-export function createMeter({ spool, clientSealers, observer, trustedProxies }: MeterOptions): Meter {
+export function createMeter({ spool, clientSealers, observer, trustedProxies, estimator }: MeterOptions): Meter {
   const factsOf = createFactsMemo(clientSealers, trustedProxies);
+  const books: Books = { spool, observer, estimator, unfinished: new Set() };
   return {
     begin: async (routed) => {
       const start: StartRecord = {
@@ -33,7 +40,7 @@ export function createMeter({ spool, clientSealers, observer, trustedProxies }: 
         eventId: routed.requestId,
         streamed: routed.streamed,
         admittedAt: routed.admittedAt,
-        attempts: [attemptRecord(routed.attempts[0], { status: null, usage: undefined })],
+        attempts: [attemptRecord(routed.attempts[0], null, NOT_COUNTED)],
       };
       try {
         await spool.start(start);
@@ -41,9 +48,22 @@ export function createMeter({ spool, clientSealers, observer, trustedProxies }: 
         if (error instanceof SpoolUnavailableError) return refuse('spool_unavailable');
         throw error;
       }
-      return new MeteredCall({ routed, start, spool, observer });
+      return new MeteredCall(routed, start, books);
+    },
+    close: async () => {
+      while (books.unfinished.size > 0) await Promise.all(books.unfinished);
+      await estimator.close();
     },
   };
+}
+
+/** What all calls share. */
+interface Books {
+  readonly spool: Spool;
+  readonly observer: Observer;
+  readonly estimator: TokenEstimator;
+  /** Calls that are over and whose tokens are still being counted. */
+  readonly unfinished: Set<Promise<void>>;
 }
 
 /** The calls over one connection are nearly always of one key and one model: what their records share is made once. */
@@ -94,20 +114,34 @@ function isSame(one: CallFacts, other: CallFacts): boolean {
   );
 }
 
-function attemptRecord(
-  attempt: PlannedAttempt,
-  { status, usage }: { readonly status: number | null; readonly usage: Usage | undefined },
-): Attempt {
+interface Counted {
+  readonly usage: Usage;
+  readonly countedBy: Attempt['countedBy'];
+}
+
+const NOT_COUNTED: Counted = { usage: {}, countedBy: 'none' };
+
+function attemptRecord(attempt: PlannedAttempt, status: number | null, { usage, countedBy }: Counted): Attempt {
   return {
     targetId: attempt.targetId,
     providerId: attempt.provider.id,
     credentialId: attempt.credentialId,
     upstreamModel: attempt.upstreamModel,
     status,
-    usage: usage ?? {},
-    countedBy: usage === undefined ? 'none' : 'provider',
+    usage,
+    countedBy,
     costCardVersionId: attempt.costCardVersionId,
   };
+}
+
+/** The tenant pays for what was delivered, unless the provider or we broke it off. */
+const CHARGED: ReadonlySet<Outcome> = new Set(['completed', 'caller-left']);
+
+interface Ending {
+  readonly outcome: Outcome;
+  readonly status: number | null;
+  readonly endedAt: number;
+  readonly isCharged: boolean;
 }
 
 /**
@@ -118,30 +152,24 @@ export class MeteredCall {
   readonly routed: Prepared;
   readonly attempt: PlannedAttempt;
   readonly #start: StartRecord;
-  readonly #spool: Spool;
-  readonly #observer: Observer;
+  readonly #books: Books;
   #providerStatus: number | null = null;
   #firstByteMs: number | null = null;
   #usage: Usage | undefined;
+  /** The provider has said what its answer took so far. */
+  #hasReported = false;
+  /** The answer has turned out to be an error. */
+  #wasInVain = false;
+  #counter: DeliveredCounter | undefined;
+  #isStream = false;
   #streamed: boolean;
   #isSettled = false;
 
-  constructor({
-    routed,
-    start,
-    spool,
-    observer,
-  }: {
-    readonly routed: Prepared;
-    readonly start: StartRecord;
-    readonly spool: Spool;
-    readonly observer: Observer;
-  }) {
+  constructor(routed: Prepared, start: StartRecord, books: Books) {
     this.routed = routed;
     this.attempt = routed.attempts[0];
     this.#start = start;
-    this.#spool = spool;
-    this.#observer = observer;
+    this.#books = books;
     this.#streamed = routed.streamed;
   }
 
@@ -151,6 +179,7 @@ export class MeteredCall {
 
   providerAnswered(status: number, isStream: boolean): void {
     this.#providerStatus = status;
+    this.#isStream = isStream;
     this.#streamed ||= isStream;
   }
 
@@ -158,58 +187,88 @@ export class MeteredCall {
     this.#firstByteMs ??= Math.max(0, Date.now() - this.routed.admittedAt);
   }
 
-  /** What the provider says it counted; a later report replaces an earlier one, for they are running totals. */
-  usageReported(usage: Usage | undefined): void {
-    if (usage !== undefined) this.#usage = usage;
+  /**
+   * What the provider says it counted; a later report replaces an earlier one, for they are running totals.
+   * @param ofPromptOnly the report was made before the answer, of which it says nothing
+   */
+  usageReported(usage: Usage | undefined, ofPromptOnly = false): void {
+    if (usage === undefined) return;
+    this.#usage = usage;
+    this.#hasReported = !ofPromptOnly;
+    if (ofPromptOnly) return;
+    this.#counter?.discard();
+    this.#counter = undefined;
   }
 
-  /** What the tenant pays where the provider reported nothing. */
-  usageAssumed(usage: Usage | undefined): void {
-    this.#usage ??= usage;
+  /** Bytes of the provider's answer, untranslated, that were passed on to the caller. They are not copied. */
+  passedOn(bytes: Buffer): void {
+    if (this.#hasReported || this.#wasInVain || this.#isSettled) return;
+    this.#counter ??= openCounter(
+      this.routed,
+      { attempt: this.attempt, isStream: this.#isStream },
+      this.#books.estimator,
+    );
+    this.#counter.push(bytes);
+  }
+
+  /** The provider's answer is an error, whatever came before: it costs nothing, also where the caller leaves because of it. */
+  nothingDelivered(): void {
+    this.#wasInVain = true;
+    this.#counter?.discard();
+    this.#counter = undefined;
   }
 
   /**
-   * Resolves when it is in the books; never rejects.
+   * Resolves when it is in the books; never rejects. A call that has to be counted here resolves at once, for its caller is
+   * not made to wait: it is in the books at most five seconds later, or as interrupted where the process dies before.
    * @param status what the caller was given, null where it was given nothing
+   * @param isCharged whether the tenant pays for what was delivered
    */
-  settle(outcome: Outcome, status: number | null): Promise<void> {
+  settle(outcome: Outcome, status: number | null, isCharged = CHARGED.has(outcome)): Promise<void> {
     if (this.#isSettled) return Promise.resolve();
     this.#isSettled = true;
-    const endedAt = Date.now();
-    const written = this.#spool.end({
-      ...this.#start,
-      streamed: this.#streamed,
-      endedAt,
-      firstByteMs: this.#firstByteMs,
-      outcome,
-      status,
-      attempts: [attemptRecord(this.attempt, { status: this.#providerStatus, usage: this.#billableUsage() })],
-      billedAttempt: this.#isBilled(outcome) ? 0 : null,
-    });
-    this.#observer.callEnded({
+    const ending: Ending = { outcome, status, endedAt: Date.now(), isCharged: isCharged && !this.#wasInVain };
+    this.#books.observer.callEnded({
       operation: this.routed.operation,
       outcome,
       status,
       durationMs: performance.now() - this.routed.receivedAt,
       firstByteMs: this.#firstByteMs,
     });
-    return written;
+    const counter = this.#counter;
+    if (counter === undefined) return this.#write(ending, this.#reported());
+    if (isCharged) {
+      this.#finishLater(counter, ending);
+      return Promise.resolve();
+    }
+    counter.discard();
+    return this.#write(ending, this.#reported());
   }
 
-  #isServed(): boolean {
-    return this.#providerStatus !== null && this.#providerStatus >= 200 && this.#providerStatus < 300;
+  #finishLater(counter: DeliveredCounter, ending: Ending): void {
+    const { unfinished, observer } = this.#books;
+    const finished = counter.result(this.#usage === undefined ? undefined : promptPart(this.#usage)).then((usage) => {
+      observer.tokensEstimated(usage !== undefined);
+      return this.#write(ending, usage === undefined ? this.#reported() : { usage, countedBy: 'estimated' });
+    });
+    unfinished.add(finished);
+    void finished.finally(() => unfinished.delete(finished));
   }
 
   /** An error answer costs nothing, whatever it claims. */
-  #billableUsage(): Usage | undefined {
-    return this.#isServed() ? this.#usage : undefined;
+  #reported(): Counted {
+    const isServed = this.#providerStatus !== null && this.#providerStatus >= 200 && this.#providerStatus < 300;
+    return isServed && this.#usage !== undefined ? { usage: this.#usage, countedBy: 'provider' } : NOT_COUNTED;
   }
 
-  /**
-   * The tenant pays for what the provider served: an answer given to its end, or one cut short whose usage was known by
-   * then. Who hangs up after the last word does not call for free.
-   */
-  #isBilled(outcome: Outcome): boolean {
-    return this.#isServed() && (outcome === 'completed' || this.#usage !== undefined);
+  #write({ isCharged, ...ending }: Ending, counted: Counted): Promise<void> {
+    return this.#books.spool.end({
+      ...this.#start,
+      ...ending,
+      streamed: this.#streamed,
+      firstByteMs: this.#firstByteMs,
+      attempts: [attemptRecord(this.attempt, this.#providerStatus, counted)],
+      billedAttempt: isCharged && counted.countedBy !== 'none' ? 0 : null,
+    });
   }
 }

@@ -248,6 +248,8 @@ const ENVIRONMENT: FixtureEnvironment = {
   IDLE_TIMEOUT_MS: 10_000,
   UPSTREAM_TOTAL_TIMEOUT_MS: 60_000,
   STREAM_COMMENT_INTERVAL_MS: 15_000,
+  // Loading the tokenizer takes long where many tests run at once.
+  ESTIMATE_TIMEOUT_MS: 25_000,
 };
 
 /** A whole gateway over HTTP, with config and spool in memory. */

@@ -59,6 +59,9 @@ export const UPSTREAM_CLIENTS = [
   },
 ] as const;
 
+/** An answer that says what it used, so that its call is in the books before it ends. */
+export const ANSWER = '{"usage":{"prompt_tokens":1}}';
+
 /** A gateway with short timeouts before a scripted provider, called in one of these ways. */
 export class RelayFixture {
   readonly body: string;
@@ -87,11 +90,17 @@ export class RelayFixture {
   /** Whatever happened: every call that went out is in the books, and once. */
   async close(): Promise<void> {
     const { spool, gateway } = this.gateway;
-    await eventually(() => spool.starts.length === spool.ends.length);
+    await this.settled(0);
     expect(new Set(spool.ends.map((end) => end.eventId)).size).toBe(spool.ends.length);
     expect(gateway.openCalls()).toBe(0);
     await this.gateway.close();
     this.upstream.close();
+  }
+
+  /** Every call that went out is in the books. What is counted here gets there last. */
+  async settled(calls = 1): Promise<void> {
+    const { starts, ends } = this.gateway.spool;
+    await eventually(() => ends.length >= calls && starts.length === ends.length, SETTLE_MS);
   }
 
   get ends(): MemorySpool['ends'] {
@@ -123,6 +132,9 @@ export class RelayFixture {
     return openRaw(this.gateway.port, this.requestText([`content-length: ${this.body.length}`, ...lines]));
   }
 }
+
+/** The tokenizer takes a while to load where the machine is busy. */
+const SETTLE_MS = 20_000;
 
 async function start(baseUrl: string, change: Parameters<typeof startGateway>[1] = {}): Promise<GatewayFixture> {
   const gateway = await startGateway(baseUrl, {

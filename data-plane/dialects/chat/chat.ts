@@ -218,8 +218,8 @@ export type ChatEvent =
       readonly reason: FinishReason;
       readonly stopSequence?: string;
     }
-  /** A running total: a later one replaces an earlier one. */
-  | { readonly kind: 'usage'; readonly usage: Usage }
+  /** A running total: a later one replaces an earlier one. `ofPromptOnly`: it came before the answer, and does not count it. */
+  | { readonly kind: 'usage'; readonly usage: Usage; readonly ofPromptOnly?: true }
   /** The provider broke off inside a stream that it had answered with 200. Nothing follows. */
   | { readonly kind: 'error'; readonly error: ChatError };
 
@@ -323,6 +323,8 @@ export interface ChatStreamReader {
 export interface ChatUsageReader {
   /** @returns the running total so far; undefined while nothing was reported */
   push(event: SseEvent): Usage | undefined;
+  /** What was reported so far came before the answer, and does not count it. */
+  readonly countsPromptOnly?: boolean;
 }
 
 /** Texts are whole SSE events, blank line included; empty where there is nothing to say yet. */

@@ -2,6 +2,7 @@ import { StringDecoder } from 'node:string_decoder';
 import { createParser, type EventSourceParser } from 'eventsource-parser';
 import { parseJson } from '@pingtoken/shared/wire';
 import type { Dialect } from '@pingtoken/shared/config-snapshot';
+import { isErrorReport } from '../../dialects/error-report.js';
 import { readAnthropicOutput } from './anthropic-output.js';
 import { readGeminiOutput } from './gemini-output.js';
 import { readOpenAiOutput } from './openai-output.js';
@@ -13,7 +14,7 @@ import { TextTally } from './text-tally.js';
 const MAX_EVENT_CHARACTERS = 4 * 1024 * 1024;
 
 /** A body that is no stream is read as far as this: more than any model writes in one answer; behind it are images. */
-const MAX_BODY_BYTES = 1024 * 1024;
+export const MAX_BODY_BYTES = 1024 * 1024;
 
 /** Many streams are open at once, and each may have to be kept: a model writes less than this in nearly every answer. */
 const EXACT_CHARACTERS = 256 * 1024;
@@ -57,7 +58,7 @@ export class DeliveredText {
       },
     };
     this.#read = (value) => {
-      if (typeof value !== 'object' || value === null) return;
+      if (typeof value !== 'object' || value === null || isErrorReport(value)) return;
       this.#answers += 1;
       reader(value, sink);
     };
@@ -67,7 +68,7 @@ export class DeliveredText {
     return this.#images;
   }
 
-  /** Something of an answer came: more than comments and events that say nothing. */
+  /** Something of an answer came: more than comments, events that say nothing, and an error. */
   get isAnswer(): boolean {
     return this.#answers > 0;
   }

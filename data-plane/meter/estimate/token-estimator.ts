@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Usage } from '@pingtoken/shared/rate-card';
 import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import { ByteBudget } from './byte-budget.js';
+import { MAX_BODY_BYTES } from './delivered-text.js';
 import type { HeldByThread } from './messages.js';
 import { ThreadLink } from './thread-link.js';
 
@@ -40,6 +41,8 @@ export interface EstimatedCall {
   readonly operation: EstimatedOperation;
   /** As the provider got it. Kept until the call is over. */
   readonly requestBody: Buffer;
+  /** Whether the answer comes as events; of one that does not only the first mebibyte is looked at. */
+  readonly isStream?: boolean;
 }
 
 /** Tokens of the prompt, for a vendor that reports them at the beginning of its stream. */
@@ -105,6 +108,8 @@ class HeldAnswer implements DeliveredCounter {
   readonly #call: EstimatedCall;
   readonly #shared: Shared;
   readonly #keepsFirstOnly: boolean;
+  /** How much of the answer is still to be kept. */
+  #bytesLeft: number;
   #held: Buffer[] = [];
   #heldBytes = 0;
   #isOver = false;
@@ -118,10 +123,12 @@ class HeldAnswer implements DeliveredCounter {
     this.#shared = shared;
     // Vectors are no text: that they have begun is all there is to know.
     this.#keepsFirstOnly = call.operation === 'embeddings';
+    this.#bytesLeft = call.isStream === false ? MAX_BODY_BYTES : Infinity;
   }
 
   push(chunk: Buffer): void {
-    if (this.#isOver || this.#isLost || chunk.length === 0) return;
+    if (this.#isOver || this.#isLost || chunk.length === 0 || this.#bytesLeft <= 0) return;
+    this.#bytesLeft -= chunk.length;
     if (this.#keepsFirstOnly && this.#heldBytes > 0) return;
     this.#held.push(chunk);
     this.#heldBytes += chunk.length;

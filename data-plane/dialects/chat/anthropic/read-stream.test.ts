@@ -79,7 +79,7 @@ describe('a stream of the Messages API', () => {
     const late = { ...early, output: 89, webSearch: 1 };
     expect(events).toEqual([
       { kind: 'start', id: 'msg_1', model: 'claude-opus-4-6' },
-      { kind: 'usage', usage: early },
+      { kind: 'usage', usage: early, ofPromptOnly: true },
       { kind: 'reasoning', choice: 0, text: 'Let me see.' },
       { kind: 'reasoning-signature', choice: 0, signature: 'EqQB' },
       { kind: 'reasoning-redacted', choice: 0, data: 'EmwK' },

@@ -3,7 +3,7 @@ import { isObject, parseJsonExactly, stringifyExactly } from '../json.js';
 import { readAnthropicErrorEvent } from './errors.js';
 import { readCallSignature, readExplanation, textOf } from './read-answer.js';
 import { readStopReason } from './stop-reason.js';
-import { convertAnthropicUsage, mergeUsageReports, parseEvent, usageReportOf } from './usage.js';
+import { convertAnthropicUsage, countsAnswer, mergeUsageReports, parseEvent, usageReportOf } from './usage.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -95,7 +95,8 @@ function readUsage(event: Fields, state: StreamState): readonly ChatEvent[] {
   if (report === undefined) return [];
   state.usageReport = mergeUsageReports(state.usageReport, report);
   const usage = convertAnthropicUsage(state.usageReport);
-  return usage === undefined ? [] : [{ kind: 'usage', usage }];
+  if (usage === undefined) return [];
+  return [countsAnswer(event) ? { kind: 'usage', usage } : { kind: 'usage', usage, ofPromptOnly: true }];
 }
 
 function readBlockStart(block: Fields, index: unknown, data: string, state: StreamState): readonly ChatEvent[] {

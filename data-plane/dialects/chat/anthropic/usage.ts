@@ -51,18 +51,28 @@ export function usageReportOf(event: Readonly<Record<string, unknown>>): unknown
   return event['type'] === 'message_delta' ? event['usage'] : undefined;
 }
 
+/** The start of a message reports one token or so of an answer that has not begun; its end reports all. */
+export function countsAnswer(event: Readonly<Record<string, unknown>>): boolean {
+  return event['type'] === 'message_delta' && isObject(event['usage']);
+}
+
 /** Follows a stream that is relayed as it is; only the few events that name usage are parsed. */
 export function createAnthropicUsageReader(): ChatUsageReader {
   let report: unknown;
   let usage: Usage | undefined;
+  let countsPromptOnly = true;
   return {
     push({ data }) {
       if (!data.includes('"usage"')) return usage;
       const event = parseEvent(data);
       if (event === undefined) return usage;
+      countsPromptOnly &&= !countsAnswer(event);
       report = mergeUsageReports(report, usageReportOf(event));
       usage = convertAnthropicUsage(report);
       return usage;
+    },
+    get countsPromptOnly() {
+      return countsPromptOnly;
     },
   };
 }

@@ -68,7 +68,9 @@ export function createStreamReader(): ChatStreamReader {
       // A prompt that Google blocked has no candidates, and no event after the one that says so.
       if (isBlocked(chunk) && choices.size === 0) readCandidate(BLOCKED, events);
       const total = usage.add(chunk);
-      if (total !== undefined) events.push({ kind: 'usage', usage: total });
+      if (total !== undefined) {
+        events.push({ kind: 'usage', usage: total, ...(usage.countsPromptOnly() && { ofPromptOnly: true }) });
+      }
       return events;
     },
     end: () => !hasFailed && choices.size > 0 && [...choices.values()].every((choice) => choice.hasFinished),

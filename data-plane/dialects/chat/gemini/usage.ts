@@ -62,24 +62,41 @@ export function readUsage(body: Json): Usage | undefined {
 
 export function createUsageReader(): ChatUsageReader {
   const tracker = createUsageTracker();
-  return { push: ({ data }) => tracker.add(data.includes(USAGE_MARK) ? parse(data) : undefined) };
+  return {
+    push: ({ data }) => tracker.add(data.includes(USAGE_MARK) ? parse(data) : undefined),
+    get countsPromptOnly() {
+      return tracker.countsPromptOnly();
+    },
+  };
 }
 
 /** Each report replaces the one before; of searches, the most that an answer speaks of is kept. */
 export function createUsageTracker() {
   let usage: Usage | undefined;
   let webSearch = 0;
+  let hasCountedAnswer = false;
   return {
     /** @returns the running total; undefined while nothing was reported */
     add(answer: unknown): Usage | undefined {
       if (isObject(answer)) {
         usage = convertGeminiUsage(answer['usageMetadata']) ?? usage;
+        hasCountedAnswer ||= countsAnswer(answer);
         webSearch = Math.max(webSearch, countSearches(answer));
       }
       return usage === undefined || webSearch === 0 ? usage : { ...usage, webSearch };
     },
+    countsPromptOnly: (): boolean => !hasCountedAnswer,
   };
 }
+
+/** Some models count the prompt alone until the last event; that a count is left out there means zero. */
+function countsAnswer({ usageMetadata, candidates, promptFeedback }: Readonly<Record<string, unknown>>): boolean {
+  if (isObject(usageMetadata) && COUNTS_OF_ANSWER.some((name) => name in usageMetadata)) return true;
+  if (!Array.isArray(candidates)) return isObject(promptFeedback);
+  return candidates.some((candidate: unknown) => isObject(candidate) && 'finishReason' in candidate);
+}
+
+const COUNTS_OF_ANSWER = ['candidatesTokenCount', 'thoughtsTokenCount'];
 
 /**
  * Google bills its search by the query from Gemini 3 on, before that by the answer that used it.
