@@ -1,7 +1,7 @@
 import { countTokens } from 'gpt-tokenizer/encoding/o200k_base';
 import { afterEach, describe, expect, it } from 'vitest';
 import { eventually } from '../kit/gateway-fixture.js';
-import { DIALECTS, MeteredGateway } from '../kit/metered-gateway.js';
+import { DIALECTS, MeteredGateway, type OpenStream } from '../kit/metered-gateway.js';
 
 /** Events before the first word, by provider. */
 const OPENING_EVENTS = { openai: 1, anthropic: 3, gemini: 0 } as const;
@@ -109,9 +109,17 @@ describe('what its caller leaves', () => {
   it('a thousand at once is counted for each of them, once', { timeout: 90_000 }, async () => {
     // The provider is silent until the last of them has been opened.
     const patient = { IDLE_TIMEOUT_MS: 120_000, UPSTREAM_HEADERS_TIMEOUT_MS: 120_000 };
-    metered = await MeteredGateway.open('openai', { ...patient, UPSTREAM_CONNECT_TIMEOUT_MS: 30_000 });
+    metered = await MeteredGateway.open('openai', {
+      ...patient,
+      UPSTREAM_CONNECT_TIMEOUT_MS: 30_000,
+      MAX_CONNECTIONS: 5_000,
+    });
     const question = stallAfterWords('openai');
-    const streams = await Promise.all(Array.from({ length: 1_000 }, () => metered.stream('openai', question)));
+    const streams: OpenStream[] = [];
+    while (streams.length < 1_000) {
+      const some = Array.from({ length: 50 }, () => metered.stream('openai', question));
+      streams.push(...(await Promise.all(some)));
+    }
     await eventually(() => streams.every((stream) => wordsOf(stream.text()) >= WORDS), 30_000);
     for (const stream of streams) stream.leave();
     await metered.settled(1_000);
