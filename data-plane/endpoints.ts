@@ -9,6 +9,7 @@ export type Endpoint =
   | ModelEndpoint
   | ContentEndpoint
   | GeminiActEndpoint
+  | { readonly name: 'count-tokens' }
   | { readonly name: 'list-models' }
   | { readonly name: 'show-model'; readonly model: string }
   | { readonly name: 'describe-key' }
@@ -35,7 +36,7 @@ export interface ContentEndpoint {
   readonly streamed: boolean;
 }
 
-/** What else they ask for: vectors. */
+/** What else they ask for: vectors, and how many tokens a prompt has. */
 export interface GeminiActEndpoint {
   readonly name: 'gemini-act';
   readonly act: GeminiAct;
@@ -136,6 +137,8 @@ export function findEndpoint(method: string, url: string): Endpoint | HeadRefusa
     case '/v1/models':
     case GEMINI_MODELS:
       return allow(method, 'GET', LIST_MODELS);
+    case '/v1/messages/count_tokens':
+      return allow(method, 'POST', { name: 'count-tokens' });
     case '/v1/key':
       return allow(method, 'GET', { name: 'describe-key' });
     case '/v1/realtime':

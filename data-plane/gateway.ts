@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
-import { admitModel, admitPassthrough, type Admitted, type MeteredRequest } from './admit/admit.js';
+import { admitCount, admitModel, admitPassthrough, type Admitted, type MeteredRequest } from './admit/admit.js';
 import { describeKey } from './admit/describe-key.js';
 import { answerModelQuestion } from './admit/list-models.js';
 import { authenticate, CALLER_LEFT, checkBodyHead, isForm, readBody, type WithBody } from './authenticate.js';
@@ -13,9 +13,10 @@ import { readOpenAiRequest } from './dialects/openai-request.js';
 import type { DataPlaneEnvironment } from './environment.js';
 import { dialectOf, isProbe, type ModelEndpoint } from './endpoints.js';
 import { createForwarder, type Forwarder } from './forward/forward.js';
+import { countHere } from './forward/count-tokens.js';
 import { prepare } from './forward/outgoing.js';
 import { isRefusal, refuse, sendRefusal, type Answer, type Refusal } from './http-error.js';
-import { createTokenEstimator } from './meter/estimate/token-estimator.js';
+import { createTokenEstimator, type TokenEstimator } from './meter/estimate/token-estimator.js';
 import { createMeter, type Meter } from './meter/meter.js';
 import { createObserver, createProbes, type Observer } from './observe.js';
 import { createRealtime } from './realtime/realtime.js';
@@ -72,13 +73,17 @@ export function createGateway({ state, environment, logger }: GatewayOptions): G
   });
   const openCalls = (): number => forwarder.openCalls() + realtime.openSessions();
   const observer = createObserver({ linkStatus: () => state.linkStatus(), openCalls });
+  const estimator = createTokenEstimator({ logger, timeoutMs: environment.ESTIMATE_TIMEOUT_MS });
   const meter = createMeter({
     ...{ spool, clientSealers, observer },
     trustedProxies: environment.TRUSTED_PROXIES,
-    estimator: createTokenEstimator({ logger, timeoutMs: environment.ESTIMATE_TIMEOUT_MS }),
+    estimator,
   });
   const realtime = createRealtime({ environment, snapshot, meter, observer, isDraining: () => isDraining, logger });
-  const serve = createStages({ snapshot, meter, forwarder, maxBodyBytes: environment.MAX_BODY_BYTES });
+  const serve = createStages({
+    ...{ snapshot, meter, forwarder, promptCounter: estimator },
+    maxBodyBytes: environment.MAX_BODY_BYTES,
+  });
   const probe = createProbes({ observer, isReady: () => !isDraining && snapshot.catalogue !== undefined });
 
   function handle(request: IncomingMessage, response: ServerResponse): void {
@@ -127,11 +132,14 @@ function createStages({
   snapshot,
   meter,
   forwarder,
+  promptCounter,
   maxBodyBytes,
 }: {
   readonly snapshot: Snapshot;
   readonly meter: Meter;
   readonly forwarder: Forwarder;
+  /** Counts what callers ask for, and nothing that is billed. */
+  readonly promptCounter: TokenEstimator;
   readonly maxBodyBytes: number;
 }): Serve {
   return async (received) => {
@@ -156,6 +164,8 @@ function createStages({
     if (isRefusal(routed)) return routed;
     const prepared = prepare(routed);
     if (isRefusal(prepared)) return prepared;
+    const { outgoing } = prepared;
+    if (outgoing?.writeCount !== undefined) return countHere(prepared, outgoing, promptCounter);
     const call = await meter.begin(prepared);
     if (isRefusal(call)) return call;
     forwarder.forward(call);
@@ -172,7 +182,14 @@ function admit(whole: WithBody, nowMs: number): Admitted | Refusal {
   }
   if (endpoint.name === 'gemini-act') {
     const request = readGeminiAct(body, endpoint);
-    return isRefusal(request) ? request : admitModel(whole, 'embeddings', request, nowMs);
+    if (isRefusal(request)) return request;
+    return endpoint.act === 'countTokens'
+      ? admitCount(whole, request, nowMs)
+      : admitModel(whole, 'embeddings', request, nowMs);
+  }
+  if (endpoint.name === 'count-tokens') {
+    const request = readAnthropicBody(body);
+    return isRefusal(request) ? request : admitCount(whole, request, nowMs);
   }
   if (endpoint.name !== 'model-call') return refuse('unknown_path');
   const request = readModelRequest(whole, endpoint);

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { areAddressRanges } from './address-ranges.js';
-import { OPERATIONS } from './usage-event.js';
+import { RECORDED_OPERATIONS } from './usage-event.js';
 
 /**
  * What a key, a member, a tenant or a plan may do. Each of them bounds its calls on its own, so that a call has to fit into
@@ -18,10 +18,7 @@ export const limitsSchema = z.object({
   concurrentCalls: limit(),
   /** Ids of the models that may be called. */
   modelIds: z.array(z.uuid()).max(1000).nullable().default(null),
-  operations: z
-    .array(z.enum([...OPERATIONS, 'passthrough']))
-    .nullable()
-    .default(null),
+  operations: z.array(z.enum(RECORDED_OPERATIONS)).nullable().default(null),
   /** Where calls may come from: address ranges such as `10.0.0.0/8`. */
   addressRanges: z
     .array(z.string().max(50).refine(areAddressRanges, 'must be an address range such as 10.0.0.0/8'))

@@ -69,6 +69,12 @@ export const OPERATIONS = [
 ] as const;
 export type Operation = (typeof OPERATIONS)[number];
 
+/**
+ * What a recorded call can have been: an operation of a model, a call that was passed through, or a question how many tokens
+ * a prompt has, which uses no model and costs nothing.
+ */
+export const RECORDED_OPERATIONS = [...OPERATIONS, 'passthrough', 'count-tokens'] as const;
+
 export const usageEventSchema = z.object({
   version: z.literal(1),
   /** UUIDv7 minted at admission; the call's request id toward caller and provider, and the ledger's idempotency key. */
@@ -83,7 +89,7 @@ export const usageEventSchema = z.object({
   memberId: z.uuid(),
   /** The config in force when the call was admitted. */
   config: z.object({ epoch: z.int(), seq: z.int() }),
-  operation: z.enum([...OPERATIONS, 'passthrough']),
+  operation: z.enum(RECORDED_OPERATIONS),
   /** The model as the caller named it, or the path of a pass-through call. */
   model: z.string().max(256),
   streamed: z.boolean(),

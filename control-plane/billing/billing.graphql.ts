@@ -15,7 +15,7 @@ import {
 } from 'type-graphql';
 import { GraphQLDateTimeISO, GraphQLSafeInt } from 'graphql-scalars';
 import { DIMENSIONS, type Dimension, type ServiceTier } from '@pingtoken/shared/rate-card';
-import { OPERATIONS, outcomeSchema } from '@pingtoken/shared/usage-event';
+import { outcomeSchema, RECORDED_OPERATIONS } from '@pingtoken/shared/usage-event';
 import { formatAmount } from '@pingtoken/shared/money';
 import { Refusal } from '../database/refusal.js';
 import { CurrentViewer, orThrow, TENANT_ARGUMENT, TenantArgument, type Context } from '../graphql/context.js';
@@ -35,7 +35,7 @@ registerEnumType(outcomeEnum, {
   name: 'CallOutcome',
   description: 'How a call ended. INTERRUPTED: the gateway process that carried it died; nothing is billed.',
 });
-const operationEnum = toEnum([...OPERATIONS, 'passthrough']);
+const operationEnum = toEnum(RECORDED_OPERATIONS);
 registerEnumType(operationEnum, { name: 'Operation' });
 const countedByEnum = toEnum(['provider', 'estimated', 'none']);
 registerEnumType(countedByEnum, { name: 'CountedBy', description: 'Who counted what is billed.' });

@@ -1,9 +1,9 @@
 import { Field, Float, ID, InputType, ObjectType, registerEnumType } from 'type-graphql';
-import { OPERATIONS, type UsageEvent } from '@pingtoken/shared/usage-event';
+import { RECORDED_OPERATIONS, type UsageEvent } from '@pingtoken/shared/usage-event';
 import type { Limits } from '@pingtoken/shared/limits';
 
 const LIMITED_OPERATIONS = Object.fromEntries(
-  [...OPERATIONS, 'passthrough' as const].map((operation) => [operation.replaceAll('-', '_').toUpperCase(), operation]),
+  RECORDED_OPERATIONS.map((operation) => [operation.replaceAll('-', '_').toUpperCase(), operation]),
 );
 registerEnumType(LIMITED_OPERATIONS, { name: 'LimitedOperation' });
 

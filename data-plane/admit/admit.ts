@@ -111,6 +111,13 @@ function admitOperation(
   };
 }
 
+/** Whoever may have an answer of a model may ask how many tokens a prompt has, and pays nothing. */
+export function admitCount(known: WithBody, request: MeteredRequest, nowMs: number): Admitted | Refusal {
+  const admitted = admitModel(known, 'chat-completions', request, nowMs);
+  if ('refused' in admitted) return admitted;
+  return { ...admitted, operation: 'count-tokens', streamed: false, assumedUsage: {} };
+}
+
 /** What the card states no rate for cannot be charged: speech that is sold by its tokens has no price by its characters. */
 function pricedPart(usage: Usage | undefined, { rates }: RateCardVersion): Usage | undefined {
   if (usage === undefined) return undefined;

@@ -5,6 +5,7 @@ import { editAnthropicRequest } from '../dialects/anthropic-request.js';
 import type { ChatDialect, ChatFeature, ChatRequest, FieldFault } from '../dialects/chat/chat.js';
 import { CHAT_DIALECTS } from '../dialects/chat/chat-dialects.js';
 import { parseJsonExactly, stringifyExactly } from '../dialects/chat/json.js';
+import { COUNT_DIALECTS } from '../dialects/count-tokens.js';
 import { hideEndUser, type EndUserSetting } from '../dialects/end-user.js';
 import { editFormRequest } from '../dialects/form-request.js';
 import { editGeminiAct, geminiPath } from '../dialects/gemini-act.js';
@@ -16,6 +17,7 @@ import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { PlannedAttempt, Routed } from '../route/route.js';
 import { connectionTokens } from './answer-headers.js';
 import { convertEmbeddings } from './convert-embeddings.js';
+import { convertCount } from './count-tokens.js';
 
 /** What is sent. */
 export interface Outgoing {
@@ -28,6 +30,8 @@ export interface Outgoing {
   readonly body: Buffer;
   /** Undefined where caller and provider speak alike, and the answer goes back as it comes. */
   readonly translation: Translation | AnswerConversion | undefined;
+  /** Nothing is sent where this is set: the prompt that the body holds is counted here, and this writes the answer. */
+  readonly writeCount?: (tokens: number) => string;
 }
 
 /** Of an answer that is never streamed: what the caller is told, and what it says was used. */
@@ -99,6 +103,7 @@ export function createPreparer(
     if (stored !== undefined && !isOwnAccount(routed, attempt)) return refuseStored(stored);
     if (attempt.provider.dialect === request.dialect) return relayed(routed, request, attempt);
     if (routed.operation === 'embeddings') return convertEmbeddings(request, attempt);
+    if (routed.operation === 'count-tokens') return convertCount(request, attempt);
     asked ??= readChat(request, routed.account.tenant);
     return isRefusal(asked) ? asked : translated(asked, request, attempt);
   };
@@ -137,6 +142,7 @@ function relayed(routed: Routed, request: MeteredRequest, { upstreamModel }: Pla
 /** @returns undefined where the path is the dialect's one for chat */
 function ownPath(endpoint: Endpoint, upstreamModel: string): string | undefined {
   if (endpoint.name === 'gemini-act') return geminiPath(upstreamModel, endpoint.act);
+  if (endpoint.name === 'count-tokens') return COUNT_DIALECTS.anthropic.requestPath();
   return endpoint.name === 'model-call' ? endpoint.path : undefined;
 }
 

@@ -3,6 +3,7 @@ import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import type { Usage } from '@pingtoken/shared/rate-card';
 import type { ChatUsageReader } from '../dialects/chat/chat.js';
 import { CHAT_DIALECTS } from '../dialects/chat/chat-dialects.js';
+import { convertGeminiEmbeddingUsage } from '../dialects/embeddings/gemini.js';
 import { readUsage, type ReportingOperation } from '../dialects/operations/read-usage.js';
 import type { Prepared } from '../forward/outgoing.js';
 
@@ -24,7 +25,8 @@ export interface UsageReader {
 /** The one place that chooses. @returns undefined for a call that is passed through: it costs its request, whatever it says */
 export function usageReaderOf({ task, operation }: Prepared): UsageReader | undefined {
   if (task.kind === 'passthrough' || operation === 'passthrough') return undefined;
-  const reader = OPERATION_READERS[operation];
+  const isVectors = operation === 'embeddings' && task.request.dialect === 'gemini';
+  const reader = isVectors ? GEMINI_VECTORS : OPERATION_READERS[operation];
   return reader ?? CHAT_READERS[task.request.dialect];
 }
 
@@ -51,11 +53,28 @@ function chatReader(dialect: Dialect): UsageReader {
   };
 }
 
+/** Sound and pictures have prices of their own there. */
+const GEMINI_VECTORS: UsageReader = {
+  ...CHAT_READERS.gemini,
+  readBody: ({ usageMetadata }) => convertGeminiEmbeddingUsage(usageMetadata),
+};
+
+/** What counts tokens uses none, whatever it says. */
+const FREE: UsageReader = {
+  readsBody: () => true,
+  members: new Set(),
+  readBody: () => ({}),
+  eventMark: '"usage"',
+  maxEventBytes: MAX_EVENT_BYTES,
+  readStream: () => ({ push: () => ({}) }),
+};
+
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i;
 const ALWAYS_READ = ['usage', 'error', 'type'];
 
 /** Operations whose answers have no dialect but OpenAI's; completions and embeddings report as chat does there. */
 const OPERATION_READERS: Readonly<Partial<Record<string, UsageReader>>> = {
+  'count-tokens': FREE,
   responses: operationReader('responses', 'output'),
   images: operationReader('images', 'data'),
   speech: operationReader('speech'),

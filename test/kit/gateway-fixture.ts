@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
-import { pino } from 'pino';
+import { pino, type Logger } from 'pino';
 import { parseAddressRanges } from '@pingtoken/shared/address-ranges';
 import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
 import { createSealingPair } from '@pingtoken/shared/crypto';
@@ -256,6 +256,7 @@ const ENVIRONMENT: FixtureEnvironment = {
 export async function startGateway(
   upstreamUrl: string,
   change: Partial<FixtureEnvironment> = {},
+  logger: Logger = pino({ level: 'silent' }),
 ): Promise<GatewayFixture> {
   const config = new MemoryConfig(upstreamUrl);
   const spool = new MemorySpool();
@@ -266,7 +267,7 @@ export async function startGateway(
     clientSealers: createClientSealers({ maxPeople: 100 }),
     linkStatus: () => ({ connected: true, lastContactAt: 1_700_000_000_000, position: { epoch: 1, seq: 7 } }),
   };
-  const gateway = createGateway({ state, environment, logger: pino({ level: 'silent' }) });
+  const gateway = createGateway({ state, environment, logger });
   const server = createHttpServer(gateway, environment);
   const port = await listenOnLoopback(server);
   return {

@@ -53,17 +53,17 @@ export class HeldCalls {
 
   /**
    * Counts a call and forgets it; gives way after each small piece.
-   * @returns undefined when nothing of an answer was delivered
+   * @returns undefined when nothing of an answer was delivered, unless the prompt alone is asked for
    */
   *count(
-    { call, dialect, extrapolateFrom }: CountMessage,
+    { call, dialect, extrapolateFrom, promptOnly }: CountMessage,
     countTokens: CountTokens,
   ): Generator<void, Usage | undefined> {
     const held = this.#open(call, dialect);
     this.#read(held);
     held.text.end();
     const { text } = held;
-    if (!text.isAnswer) return undefined;
+    if (!text.isAnswer && !promptOnly) return undefined;
     const isLate = (): boolean => Date.now() >= extrapolateFrom;
     const prompt = takePrompt(held, dialect);
     yield;

@@ -17,6 +17,8 @@ export interface CountMessage {
   readonly dialect: Dialect;
   /** Milliseconds since 1970: what is not tokenised by then is extrapolated. */
   readonly extrapolateFrom: number;
+  /** No answer is waited for: the prompt alone is counted. */
+  readonly promptOnly: boolean;
 }
 
 export type FromThread =

@@ -50,6 +50,19 @@ describe('an estimate', () => {
     expect(await estimator.inspect()).toEqual({ calls: 0, bytes: 0 });
   });
 
+  it('is of the prompt alone where nothing was answered, and nothing is kept of it', async () => {
+    const estimator = estimatorWith();
+    const prompts = ['How are you today?', 'Hello'].map((text) =>
+      estimator.countPrompt({ dialect: 'openai', requestBody: requestOf(text) }),
+    );
+    expect(await Promise.all(prompts)).toEqual([
+      { input: AROUND + countTokens('How are you today?') },
+      { input: AROUND + countTokens('Hello') },
+    ]);
+    expect(await estimator.countPrompt({ dialect: 'openai', requestBody: Buffer.from('{') })).toBeUndefined();
+    expect(await estimator.inspect()).toEqual({ calls: 0, bytes: 0 });
+  });
+
   it('takes the prompt’s tokens as reported, where the provider has told them already', async () => {
     const counter = estimatorWith().open({
       dialect: 'anthropic',

@@ -20,6 +20,11 @@ import { ThreadLink } from './thread-link.js';
  */
 export interface TokenEstimator {
   open(call: EstimatedCall): DeliveredCounter;
+  /**
+   * Counts a prompt for which nothing was answered.
+   * @returns undefined at a fault or when it takes too long. Never rejects.
+   */
+  countPrompt(prompt: Pick<EstimatedCall, 'dialect' | 'requestBody'>): Promise<PromptUsage | undefined>;
   /** What the thread holds of calls that are not over. */
   inspect(): Promise<HeldByThread>;
   /** Ends the thread. What it had is lost, a call that is being counted gets no result; a later one starts it again. */
@@ -91,6 +96,13 @@ export function createTokenEstimator({
   const shared: Shared = { link, budget: new ByteBudget(MAX_PROMPT_BYTES), timeoutMs, logger, lastCall: 0 };
   return {
     open: (call) => new HeldAnswer(call, shared),
+    countPrompt: async (prompt) => {
+      const call: EstimatedCall = { ...prompt, operation: 'chat-completions' };
+      const usage = await new HeldAnswer(call, shared, true).result();
+      if (usage === undefined) return undefined;
+      const { input = 0, audioInput = 0 } = usage;
+      return { input, ...(audioInput > 0 && { audioInput }) };
+    },
     inspect: () => link.inspect(),
     close: () => link.close(),
   };
@@ -110,6 +122,7 @@ class HeldAnswer implements DeliveredCounter {
   readonly #keepsFirstOnly: boolean;
   /** How much of the answer is still to be kept. */
   #bytesLeft: number;
+  readonly #promptOnly: boolean;
   #held: Buffer[] = [];
   #heldBytes = 0;
   #isOver = false;
@@ -118,8 +131,9 @@ class HeldAnswer implements DeliveredCounter {
   #number = 0;
   #generation = 0;
 
-  constructor(call: EstimatedCall, shared: Shared) {
+  constructor(call: EstimatedCall, shared: Shared, promptOnly = false) {
     this.#call = call;
+    this.#promptOnly = promptOnly;
     this.#shared = shared;
     // Vectors are no text: that they have begun is all there is to know.
     this.#keepsFirstOnly = call.operation === 'embeddings';
@@ -143,7 +157,7 @@ class HeldAnswer implements DeliveredCounter {
   async result(reportedPrompt?: PromptUsage): Promise<Usage | undefined> {
     if (this.#isOver) return undefined;
     this.#isOver = true;
-    if (this.#heldBytes === 0 && this.#number === 0) return undefined;
+    if (this.#heldBytes === 0 && this.#number === 0 && !this.#promptOnly) return undefined;
     const deadline = Date.now() + this.#shared.timeoutMs;
     let timer: NodeJS.Timeout | undefined;
     const timedOut = new Promise<undefined>((resolve) => {
@@ -164,7 +178,8 @@ class HeldAnswer implements DeliveredCounter {
 
   async #count(deadline: number, countsPrompt: boolean): Promise<Usage | undefined> {
     const { link, budget, timeoutMs } = this.#shared;
-    this.#handOver();
+    if (this.#promptOnly) this.#enter();
+    else this.#handOver();
     if (!this.#isInThread()) return undefined;
     const body = countsPrompt ? this.#call.requestBody : NO_BODY;
     await budget.take(body.length);
@@ -175,7 +190,10 @@ class HeldAnswer implements DeliveredCounter {
         link.onCounted(this.#number, resolve);
       });
       const extrapolateFrom = deadline - timeoutMs * (1 - EXACT_SHARE);
-      link.send({ kind: 'count', call: this.#number, dialect: this.#call.dialect, extrapolateFrom });
+      link.send({
+        ...{ kind: 'count', call: this.#number, dialect: this.#call.dialect, extrapolateFrom },
+        promptOnly: this.#promptOnly,
+      });
       return await counted;
     } finally {
       budget.give(body.length);

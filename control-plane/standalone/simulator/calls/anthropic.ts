@@ -1,4 +1,9 @@
-import { anthropicTask, anthropicTurns, countRequestSchema, messagesRequestSchema } from '../chat/anthropic-request.js';
+import {
+  anthropicTask,
+  anthropicTurns,
+  countedRequestSchema,
+  messagesRequestSchema,
+} from '../chat/anthropic-request.js';
 import { messageEvents, messageObject } from '../chat/anthropic-wire.js';
 import { answerChat } from '../chat/answer.js';
 import { lastUserText } from '../chat/task.js';
@@ -41,7 +46,7 @@ export function decideMessages(call: ProviderCall): Decision {
 /** `POST /v1/messages/count_tokens`. It costs nothing. */
 export function decideCountTokens(call: ProviderCall): Decision {
   if (!call.headers['anthropic-version']) return refuse(call, versionMissing());
-  const request = parseRequest(call, countRequestSchema);
+  const request = parseRequest(call, countedRequestSchema);
   if ('status' in request) return refuse(call, request);
   const model = findModel(request.value.model, 'chat');
   if (!model) return refuse(call, modelNotFound(request.value.model));

@@ -25,11 +25,8 @@ const toolChoice = z.object({
   disable_parallel_tool_use: z.boolean().optional(),
 });
 
-/**
- * The fields of a token count request that the simulator minds.
- * https://docs.anthropic.com/en/api/messages-count-tokens
- */
-export const countRequestSchema = z.object({
+/** What a prompt is made of. */
+const promptSchema = z.object({
   model: z.string().min(1),
   system: text.optional(),
   messages: z
@@ -38,7 +35,7 @@ export const countRequestSchema = z.object({
 });
 
 /** Those of a message request. https://docs.anthropic.com/en/api/messages */
-export const messagesRequestSchema = countRequestSchema.extend({
+export const messagesRequestSchema = promptSchema.extend({
   max_tokens: z.int().min(1),
   stream: z.boolean().optional(),
   temperature: z.number().min(0).max(1).optional(),
@@ -65,6 +62,12 @@ export const messagesRequestSchema = countRequestSchema.extend({
     })
     .optional(),
 });
+
+const { tools, tool_choice, thinking, output_config } = messagesRequestSchema.shape;
+/** Those of a token count request: the vendor refuses all others. https://docs.anthropic.com/en/api/messages-count-tokens */
+export const countedRequestSchema = promptSchema
+  .extend({ tools, tool_choice, thinking, output_config, cache_control: z.unknown().optional() })
+  .strict();
 
 export type MessagesRequest = z.infer<typeof messagesRequestSchema>;
 type Block = z.infer<typeof block>;
@@ -94,7 +97,7 @@ export function anthropicTask(request: MessagesRequest): ChatTask {
 }
 
 /** A user message with results of tools is a turn of each tool, and one of the user where it holds anything else. */
-export function anthropicTurns({ system, messages }: z.infer<typeof countRequestSchema>): Turn[] {
+export function anthropicTurns({ system, messages }: z.infer<typeof promptSchema>): Turn[] {
   const allBlocks = messages.flatMap(({ content }) => (typeof content === 'string' ? [] : content));
   const toolOfCall = new Map(allBlocks.flatMap(({ id, name }) => (id && name ? [[id, name] as const] : [])));
   const instructions = typeof system === 'string' ? system : (system ?? []).map((each) => each.text).join('\n');
