@@ -24,19 +24,49 @@ export function planByModel(
   { model, operation }: { readonly model: string; readonly operation: Operation },
   nowMs: number,
 ): PlannedCall | Refusal {
+  const admitted = admitBatch(known, { model, operation }, nowMs);
+  if (isRefusal(admitted)) return admitted;
+  for (const candidate of [...admitted.candidates].sort(compareCandidates)) {
+    const secret = secretOf(admitted, candidate);
+    if (secret !== undefined) return planned({ ...admitted, operation: 'batches' }, candidate, secret);
+  }
+  return refuse('upstream_failed', null, 'No provider of this model can be used at the moment.');
+}
+
+/**
+ * Plans the submission of a batch whose input is kept already: the file has the model's name at its provider in it, so it
+ * can go nowhere else, and what the batch will cost follows from the way that leads there now.
+ */
+export function planBatch(
+  known: WithBody,
+  { providerId, credentialId, model }: AccountOf,
+  operation: Operation,
+  nowMs: number,
+): PlannedCall | Refusal {
+  const admitted = admitBatch(known, { model, operation }, nowMs);
+  if (isRefusal(admitted)) return admitted;
+  const candidate = admitted.candidates.find(
+    (each) => each.provider.id === providerId && each.credentialId === credentialId,
+  );
+  const secret = candidate === undefined ? undefined : secretOf(admitted, candidate);
+  if (candidate === undefined || secret === undefined) return refuse('not_found', 'input_file_id', MOVED);
+  return planned(admitted, candidate, secret);
+}
+
+const MOVED = 'The model is no longer served by the provider that has the file; upload it again.';
+
+function admitBatch(
+  known: WithBody,
+  { model, operation }: { readonly model: string; readonly operation: Operation },
+  nowMs: number,
+): Admitted | Refusal {
   // A batch's provider, and a file's, is found by the same rules as a call's.
   const request = readOpenAiRequest(Buffer.from(JSON.stringify({ model })), 'chat-completions');
   if (isRefusal(request)) return refuse('model_not_found', 'model');
   const admitted = admitModel(known, operation, request, nowMs);
-  if (isRefusal(admitted)) return admitted;
-  if (known.catalogue.models.get(model)?.operations.includes('batches') !== true) {
-    return refuse('model_not_found', 'model', 'The model cannot be used in batches.');
-  }
-  for (const candidate of [...admitted.candidates].sort(compareCandidates)) {
-    const secret = secretOf(admitted, candidate);
-    if (secret !== undefined) return planned(admitted, candidate, secret);
-  }
-  return refuse('upstream_failed', null, 'No provider of this model can be used at the moment.');
+  if (isRefusal(admitted) || known.catalogue.models.get(model)?.operations.includes('batches') === true)
+    return admitted;
+  return refuse('model_not_found', 'model', 'The model cannot be used in batches.');
 }
 
 function compareCandidates(one: Candidate, other: Candidate): number {

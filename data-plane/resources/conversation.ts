@@ -15,7 +15,7 @@ export interface ConversationTools {
 }
 
 /** What is asked of a provider; the rest of the request follows from the call. */
-export type Question = Pick<ProviderRequest, 'method' | 'path' | 'json'> & {
+export type Question = Pick<ProviderRequest, 'method' | 'path' | 'body'> & {
   /** Other than that of the call. */
   readonly account?: ProviderAccount;
 };
@@ -46,6 +46,7 @@ export async function openConversation(
  */
 export class Conversation {
   readonly #leaving = new AbortController();
+  #providerStatus: number | undefined;
   readonly #onLeave = (): void => {
     if (this.nature.outlivesCaller !== true) this.#leaving.abort();
   };
@@ -60,13 +61,20 @@ export class Conversation {
     if (socket.destroyed) this.#onLeave();
   }
 
+  /** Of the provider's last answer; undefined where none came. */
+  get providerStatus(): number | undefined {
+    return this.#providerStatus;
+  }
+
   /**
    * @returns the body of an answer of status 2xx; undefined where the call has ended otherwise, and its caller been told
    */
   async ask({ account = this.call.attempt, ...question }: Question): Promise<Buffer | undefined> {
+    this.#providerStatus = undefined;
     try {
       const request = { ...question, requestId: this.call.routed.requestId, signal: this.#leaving.signal };
       const { status, body } = await this.tools.exchanger.ask(account, request);
+      this.#providerStatus = status;
       this.call.providerAnswered(status, false);
       if (status >= 200 && status < 300) return body;
       await this.#passOn(status, body, account.secret);

@@ -10,12 +10,22 @@ export interface ProviderAccount {
   readonly secret: string;
 }
 
+export interface RequestBody {
+  readonly contentType: string;
+  readonly bytes: Buffer;
+}
+
+/** A body of JSON. */
+export function jsonBody(bytes: Buffer): RequestBody {
+  return { contentType: 'application/json', bytes };
+}
+
 export interface ProviderRequest {
   readonly method: 'GET' | 'POST' | 'DELETE';
   /** Behind the provider's base URL, with its query. */
   readonly path: string;
   readonly requestId: string;
-  readonly json?: Buffer | string | undefined;
+  readonly body?: RequestBody | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -72,7 +82,7 @@ export function createExchanger({ timeouts, addresses }: UpstreamCallerOptions):
 
   async function start(
     { provider, secret }: ProviderAccount,
-    { method, path, requestId, json, signal }: ProviderRequest,
+    { method, path, requestId, body, signal }: ProviderRequest,
   ): Promise<Dispatcher.ResponseData> {
     const { origin, basePath } = addressOf(provider);
     const [credentialName, credential = ''] = credentialHeader(provider.auth, secret);
@@ -81,7 +91,7 @@ export function createExchanger({ timeouts, addresses }: UpstreamCallerOptions):
       'accept-encoding': 'identity',
       'user-agent': USER_AGENT,
       'x-request-id': requestId,
-      ...(json !== undefined && { 'content-type': 'application/json' }),
+      ...(body !== undefined && { 'content-type': body.contentType }),
       ...(credentialName !== undefined && { [credentialName]: credential }),
     };
     try {
@@ -90,7 +100,7 @@ export function createExchanger({ timeouts, addresses }: UpstreamCallerOptions):
         path: basePath + path,
         method,
         headers,
-        ...(json !== undefined && { body: json }),
+        ...(body !== undefined && { body: body.bytes }),
         ...(signal !== undefined && { signal }),
       });
     } catch (error) {

@@ -9,10 +9,16 @@ const provider = randomUUID();
 
 describe('the name of a file at its provider', () => {
   it('gives back what the caller called it and what it was accepted as, to its tenant and provider alone', () => {
-    const stored = `${filePrefix(ours, provider, { kind: 'batch-input', model: 'vendor/model.1' })}a.b.jsonl`;
+    const prefix = filePrefix(ours, provider, {
+      kind: 'batch-input',
+      model: 'vendor/model.1',
+      parentId: '/v1/embeddings',
+    });
+    const stored = `${prefix}a.b.jsonl`;
     expect(readFileName(ours, provider, stored)).toEqual({
       kind: 'batch-input',
       model: 'vendor/model.1',
+      parentId: '/v1/embeddings',
       name: 'a.b.jsonl',
     });
     expect(readFileName(theirs, provider, stored)).toBeUndefined();
@@ -21,7 +27,7 @@ describe('the name of a file at its provider', () => {
   });
 
   it('cannot be made up: neither the kind nor the tag comes from a caller', () => {
-    const prefix = filePrefix(ours, provider, { kind: 'file', model: 'm' });
+    const prefix = filePrefix(ours, provider, { kind: 'file', model: 'm', parentId: undefined });
     const [tag = ''] = prefix.split('.');
     const forged = `${tag}.${theirs.sealText('batch-input\nm')}.x`;
     for (const stored of [forged, `${tag}..x`, tag, 'x.jsonl', '', null, 7]) {

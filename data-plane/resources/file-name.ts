@@ -9,13 +9,15 @@ import type { IdSealer, KeptKind } from './sealed-id.js';
 export interface FileNote {
   readonly kind: KeptKind;
   readonly model: string;
+  /** What the lines of a batch's input ask for, as a path; empty for other files. */
+  readonly parentId: string | undefined;
 }
 
 const MAX_NAME_CHARACTERS = 200;
 
 /** @returns what goes before the caller's own name */
-export function filePrefix(sealer: IdSealer, providerId: string, { kind, model }: FileNote): string {
-  return `${sealer.tag(providerId)}.${sealer.sealText(`${kind}\n${model}`)}.`;
+export function filePrefix(sealer: IdSealer, providerId: string, { kind, model, parentId }: FileNote): string {
+  return `${sealer.tag(providerId)}.${sealer.sealText(`${kind}\n${model}\n${parentId ?? ''}`)}.`;
 }
 
 export function isFileName(name: unknown): name is string {
@@ -31,7 +33,7 @@ export function readFileName(
   if (typeof stored !== 'string') return undefined;
   const [tag, sealed = '', ...name] = stored.split('.');
   if (tag !== sealer.tag(providerId)) return undefined;
-  const [kind, model] = sealer.openText(sealed)?.split('\n') ?? [];
+  const [kind, model, parentId] = sealer.openText(sealed)?.split('\n') ?? [];
   if ((kind !== 'file' && kind !== 'batch-input') || model === undefined) return undefined;
-  return { kind, model, name: name.join('.') };
+  return { kind, model, parentId: parentId === '' ? undefined : parentId, name: name.join('.') };
 }

@@ -16,7 +16,7 @@ export interface KeptThing {
   readonly model: string;
   /** The provider's own id. */
   readonly rawId: string;
-  /** Raw id of the thing that it came from: the batch of an output file. */
+  /** What it came from or is for: of an output file its batch, of a part its upload, of a batch's input the path. */
   readonly parentId?: string | undefined;
 }
 

@@ -13,7 +13,7 @@ export interface Showing {
   readonly account: AccountOf;
 }
 
-type Json = Readonly<Record<string, unknown>>;
+export type Json = Readonly<Record<string, unknown>>;
 
 /** @returns undefined where the bytes are no JSON object */
 export function parseThing(bytes: Buffer): Json | undefined {
@@ -31,7 +31,8 @@ export const writeThing: (value: unknown) => string = stringifyExactly;
 export function showFile(file: Json, { sealer, account }: Showing, known?: KeptThing): Json {
   const { id, filename } = file;
   const note = readFileName(sealer, account.providerId, filename);
-  const { kind, model, parentId } = known ?? { kind: 'file', model: account.model, ...note, parentId: undefined };
+  const unknown = { kind: 'file', model: account.model, parentId: undefined } as const;
+  const { kind, model, parentId } = known ?? note ?? unknown;
   const thing = { ...account, kind, model, parentId };
   return {
     ...file,
@@ -43,7 +44,7 @@ export function showFile(file: Json, { sealer, account }: Showing, known?: KeptT
 /** An output file is named after its batch. */
 function hideParent(filename: unknown, sealer: IdSealer, thing: Omit<KeptThing, 'rawId'>): unknown {
   const { parentId } = thing;
-  if (typeof filename !== 'string' || parentId === undefined) return filename;
+  if (typeof filename !== 'string' || parentId === undefined || thing.kind !== 'batch-output') return filename;
   const batchId = sealer.seal({ ...thing, kind: 'batch', rawId: parentId, parentId: undefined });
   return filename.replaceAll(parentId, batchId);
 }
@@ -72,15 +73,18 @@ export function showPart(part: Json, { sealer, account }: Showing, upload: KeptT
 
 /** https://platform.openai.com/docs/api-reference/batch/object */
 export function showBatch(batch: Json, { sealer, account }: Showing): Json {
-  const { id, input_file_id: input, output_file_id: output, error_file_id: failed, metadata } = batch;
+  const { id, endpoint, input_file_id: input, output_file_id: output, error_file_id: failed, metadata } = batch;
   const note = readBatchMetadata(sealer, metadata);
   const ofBatch = { ...account, model: note?.submission.model ?? account.model };
   const parentId = typeof id === 'string' ? id : undefined;
+  const path = typeof endpoint === 'string' ? endpoint : undefined;
   const made = { ...ofBatch, kind: 'batch-output', parentId } as const;
   return {
     ...batch,
     id: sealAs(sealer, id, { ...ofBatch, kind: 'batch' }),
-    ...(input !== undefined && { input_file_id: sealAs(sealer, input, { ...ofBatch, kind: 'batch-input' }) }),
+    ...(input !== undefined && {
+      input_file_id: sealAs(sealer, input, { ...ofBatch, kind: 'batch-input', parentId: path }),
+    }),
     ...(output !== undefined && { output_file_id: sealAs(sealer, output, made) }),
     ...(failed !== undefined && { error_file_id: sealAs(sealer, failed, made) }),
     metadata: note?.metadata ?? null,

@@ -1,0 +1,60 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { createResponseIdSealer } from './response-ids.js';
+import { createIdSealer } from './sealed-id.js';
+
+const sealer = createIdSealer(randomBytes(32).toString('base64url'));
+const account = { providerId: randomUUID(), credentialId: randomUUID(), model: 'alias' };
+const seal = (rawId: string) => sealer.seal({ ...account, kind: 'response', rawId });
+const first = 'resp_68af4030592c81938ec0a5fbab4a3e9f';
+const second = 'resp_previous-1';
+
+function run(pieces: readonly Buffer[]): string {
+  const ids = createResponseIdSealer(sealer, account);
+  return Buffer.concat([...pieces.map((piece) => ids.push(piece)), ids.end()]).toString();
+}
+
+const BODY = `{"id":"${first}" , "previous_response_id"\n:\t"${second}","output":[{"id":"msg_1","text":"Grüße \\"id\\":\\"${first}\\" \\\\"}],"x":"${first}","resp_":["${first}"],"n":12345678901234567890}`;
+const STREAM = `event: response.created\r\ndata: {"type":"response.created","response":{"id":"${first}","object":"response"}}\r\n\r\nevent: x\ndata: {"delta":"é \\"resp_","response_id":"${first}"}\n\ndata: [DONE]\n\n`;
+
+describe('the ids of responses', () => {
+  it('are sealed where a member is one, and no other byte changes', () => {
+    const sealed = run([Buffer.from(BODY)]);
+    const expected = BODY.replace(`"id":"${first}"`, `"id":"${seal(first)}"`).replace(
+      `"${second}"`,
+      `"${seal(second)}"`,
+    );
+    expect(sealed).toBe(expected);
+    const parsed = JSON.parse(sealed) as { id: string; previous_response_id: string };
+    expect(sealer.open(parsed.id, ['response'])?.rawId).toBe(first);
+    expect(sealer.open(parsed.previous_response_id, ['response'])?.rawId).toBe(second);
+  });
+
+  it('are sealed in a stream', () => {
+    expect(run([Buffer.from(STREAM)])).toBe(
+      STREAM.replace(`"id":"${first}"`, `"id":"${seal(first)}"`).replace(
+        `"response_id":"${first}"`,
+        `"response_id":"${seal(first)}"`,
+      ),
+    );
+  });
+
+  it.each([BODY, STREAM])('are the same wherever the bytes are cut', (text) => {
+    const bytes = Buffer.from(text);
+    const whole = run([bytes]);
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: bytes.length }), { maxLength: 60 }), (cuts) => {
+        const places = [0, ...cuts.toSorted((one, other) => one - other), bytes.length];
+        expect(run(places.slice(1).map((end, index) => bytes.subarray(places[index], end)))).toBe(whole);
+      }),
+    );
+    expect(run(Array.from(bytes, (byte) => Buffer.of(byte)))).toBe(whole);
+  });
+
+  it('hold back no more than an id could be long', () => {
+    const ids = createResponseIdSealer(sealer, account);
+    const endless = Buffer.from(`{"id":"resp_${'a'.repeat(5_000)}`);
+    expect(ids.push(endless).length).toBeGreaterThan(4_000);
+  });
+});
