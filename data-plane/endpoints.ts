@@ -3,6 +3,7 @@ import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import { GEMINI_ACTS, type GeminiAct } from './dialects/gemini-act.js';
 import type { ReportingOperation } from './dialects/operations/read-usage.js';
 import { refuse, type Refusal } from './http-error.js';
+import { findKeptEndpoint, type KeptEndpoint } from './resources/kept-endpoint.js';
 
 /** What a path and a method ask for. */
 export type Endpoint =
@@ -14,6 +15,7 @@ export type Endpoint =
   | { readonly name: 'show-model'; readonly model: string }
   | { readonly name: 'describe-key' }
   | RealtimeEndpoint
+  | KeptEndpoint
   | PassthroughEndpoint
   | ProbeEndpoint;
 
@@ -151,12 +153,19 @@ export function findEndpoint(method: string, url: string): Endpoint | HeadRefusa
       if (GEMINI_ACTION.test(path) || (method === 'POST' && path.startsWith(GEMINI_PREFIX))) {
         return contentEndpoint(method, path, url.slice(spelt.length));
       }
-      return path.startsWith(FINE_TUNING_PREFIX) ? refuseFineTuning() : modelEndpoint(method, path);
+      if (path.startsWith(FINE_TUNING_PREFIX)) return refuseFineTuning();
+      return keptEndpoint(method, path, url.slice(spelt.length)) ?? modelEndpoint(method, path);
   }
 }
 
 function refuseFineTuning(): Refusal {
   return refuse('unknown_path', null, 'Models are trained only by pass-through, with a credential of your own.');
+}
+
+function keptEndpoint(method: string, path: string, query: string): Endpoint | HeadRefusal | undefined {
+  return path.startsWith(`${VERSION_PREFIX}/`)
+    ? findKeptEndpoint(method, path.slice(VERSION_PREFIX.length), query)
+    : undefined;
 }
 
 function allow(method: string, allowed: string, endpoint: Endpoint): Endpoint | HeadRefusal {

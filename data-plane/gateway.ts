@@ -22,6 +22,7 @@ import { createObserver, createProbes, type Observer } from './observe.js';
 import { createRealtime } from './realtime/realtime.js';
 import { UPGRADE_HEADERS } from './realtime/refuse-upgrade.js';
 import { createRequestId, receive, type Received } from './receive.js';
+import { createKeptThings, type KeptThings } from './resources/kept-things.js';
 import { route, seedOf } from './route/route.js';
 import type { Snapshot } from './snapshot.js';
 import type { State } from './state.js';
@@ -37,11 +38,11 @@ export type GatewayEnvironment = Pick<
   | 'STREAM_COMMENT_INTERVAL_MS'
   | 'ESTIMATE_TIMEOUT_MS'
   | 'PRIVATE_UPSTREAMS'
-  | 'STREAM_COMMENT_INTERVAL_MS'
+  | 'BATCH_POLL_INTERVAL_MS'
 >;
 
 export interface GatewayOptions {
-  readonly state: Pick<State, 'snapshot' | 'spool' | 'clientSealers' | 'linkStatus'>;
+  readonly state: Pick<State, 'snapshot' | 'spool' | 'batches' | 'clientSealers' | 'linkStatus'>;
   readonly environment: GatewayEnvironment;
   readonly logger: Logger;
 }
@@ -59,12 +60,15 @@ export interface Gateway {
 }
 
 export function createGateway({ state, environment, logger }: GatewayOptions): Gateway {
-  const { snapshot, spool, clientSealers } = state;
+  const { snapshot, spool, batches, clientSealers } = state;
   let isDraining = false;
-  const forwarder = createForwarder({
+  const timeouts = {
     connectTimeoutMs: environment.UPSTREAM_CONNECT_TIMEOUT_MS,
     headersTimeoutMs: environment.UPSTREAM_HEADERS_TIMEOUT_MS,
     idleTimeoutMs: environment.IDLE_TIMEOUT_MS,
+  };
+  const forwarder = createForwarder({
+    ...timeouts,
     totalTimeoutMs: environment.UPSTREAM_TOTAL_TIMEOUT_MS,
     commentIntervalMs: environment.STREAM_COMMENT_INTERVAL_MS,
     privateUpstreams: environment.PRIVATE_UPSTREAMS,
@@ -80,8 +84,13 @@ export function createGateway({ state, environment, logger }: GatewayOptions): G
     estimator,
   });
   const realtime = createRealtime({ environment, snapshot, meter, observer, isDraining: () => isDraining, logger });
+  const kept = createKeptThings({
+    ...{ batches, spool, snapshot, meter, forwarder, timeouts, logger },
+    privateUpstreams: environment.PRIVATE_UPSTREAMS,
+    pollIntervalMs: environment.BATCH_POLL_INTERVAL_MS,
+  });
   const serve = createStages({
-    ...{ snapshot, meter, forwarder, promptCounter: estimator },
+    ...{ snapshot, meter, forwarder, kept, promptCounter: estimator },
     maxBodyBytes: environment.MAX_BODY_BYTES,
   });
   const probe = createProbes({ observer, isReady: () => !isDraining && snapshot.catalogue !== undefined });
@@ -114,6 +123,7 @@ export function createGateway({ state, environment, logger }: GatewayOptions): G
     },
     close: async () => {
       await realtime.close();
+      await kept.close();
       await forwarder.close();
       await meter.close();
     },
@@ -133,6 +143,7 @@ function createStages({
   meter,
   forwarder,
   promptCounter,
+  kept,
   maxBodyBytes,
 }: {
   readonly snapshot: Snapshot;
@@ -140,6 +151,7 @@ function createStages({
   readonly forwarder: Forwarder;
   /** Counts what callers ask for, and nothing that is billed. */
   readonly promptCounter: TokenEstimator;
+  readonly kept: KeptThings;
   readonly maxBodyBytes: number;
 }): Serve {
   return async (received) => {
@@ -153,11 +165,12 @@ function createStages({
       return undefined;
     }
     const accepts = name === 'model-call' ? endpoint.accepts : undefined;
-    const headFault = name === 'passthrough' ? undefined : checkBodyHead(known, accepts);
+    const headFault = name === 'passthrough' || name === 'kept-things' ? undefined : checkBodyHead(known, accepts);
     if (headFault !== undefined) return headFault;
     const whole = await readBody(known, maxBodyBytes);
     if (whole === CALLER_LEFT) return undefined;
     if (isRefusal(whole)) return whole;
+    if (endpoint.name === 'kept-things') return kept.serve(whole, endpoint);
     const admitted = admit(whole, Date.now());
     if (isRefusal(admitted)) return admitted;
     const routed = route(admitted, seedOf(admitted.requestId));

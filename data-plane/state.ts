@@ -14,6 +14,7 @@ import { createClientSealers, type ClientSealers } from './meter/seal-client.js'
 import type { SpoolStore } from './meter/spool-store.js';
 import { createSpool, type Spool } from './meter/spool.js';
 import { connectUsageQueue } from './meter/usage-queue.js';
+import { openBatchStore, type BatchStore } from './resources/batch-store.js';
 import type { Snapshot } from './snapshot.js';
 
 /** How far the config link can be trusted right now. */
@@ -29,6 +30,8 @@ export interface LinkStatus {
 export interface State {
   readonly snapshot: Snapshot;
   readonly spool: Spool;
+  /** Those that are still to be billed. */
+  readonly batches: BatchStore;
   readonly clientSealers: ClientSealers;
   linkStatus(): LinkStatus;
   /** Resolves when the last good config of the disk, if any, is in force; link, recovery and queue go on behind. */
@@ -105,6 +108,7 @@ export function openState(options: StateOptions): State {
       findAccount: (keyHash) => keeper?.state?.findAccount(keyHash),
     },
     spool,
+    batches: openBatchStore({ folder: join(home, 'batches'), logger }),
     clientSealers: createClientSealers({ maxPeople: MAX_PEOPLE_SEALED_FOR }),
     linkStatus: () => ({
       connected: link?.connected ?? false,

@@ -1,5 +1,5 @@
 import type { Operation } from '@pingtoken/shared/usage-event';
-import { versionInForce } from '@pingtoken/shared/rate-card';
+import { versionInForce, type Usage } from '@pingtoken/shared/rate-card';
 import { admitModel, type Admitted, type Candidate } from '../admit/admit.js';
 import type { Authenticated, WithBody } from '../authenticate.js';
 import { readOpenAiRequest } from '../dialects/openai-request.js';
@@ -136,11 +136,14 @@ export function planByAccount(
     member: account.member,
     admittedAt: nowMs,
     priceCardVersionId,
-    assumedUsage: undefined,
+    assumedUsage: NOTHING,
     candidates: [candidate],
   };
   return planned(admitted, candidate, secret);
 }
+
+/** Such calls are recorded, and cost nothing by themselves. */
+const NOTHING: Usage = {};
 
 function planned(admitted: Admitted, candidate: Candidate, secret: string): PlannedCall {
   const { catalogue, admittedAt } = admitted;
@@ -150,6 +153,7 @@ function planned(admitted: Admitted, candidate: Candidate, secret: string): Plan
   return {
     ...admitted,
     streamed: false,
+    assumedUsage: NOTHING,
     task: { kind: 'passthrough', method, path: url, query: '' },
     attempts: [{ ...candidate, secret, costCardVersionId }],
     outgoing: undefined,

@@ -89,7 +89,7 @@ function submissionOf(plan: PlannedCall): BatchSubmission {
     memberId: member.id,
     config: catalogue.position,
     // Of a plan for a batch it is that of its lines.
-    operation: operation === 'passthrough' ? 'batches' : operation,
+    operation: operation === 'passthrough' || operation === 'count-tokens' ? 'batches' : operation,
     model,
     upstreamModel,
     targetId,

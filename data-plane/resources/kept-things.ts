@@ -1,6 +1,17 @@
+import type { Logger } from 'pino';
 import type { WithBody } from '../authenticate.js';
+import type { AddressRange } from '../environment.js';
+import type { Forwarder } from '../forward/forward.js';
+import type { UpstreamTimeouts } from '../forward/json-call.js';
+import { createUpstreamAddresses } from '../forward/upstream-address.js';
 import { refuse, type Refusal } from '../http-error.js';
+import type { Meter } from '../meter/meter.js';
+import type { Spool } from '../meter/spool.js';
+import type { Snapshot } from '../snapshot.js';
+import { createBatchBilling } from './batch-billing.js';
+import type { BatchStore } from './batch-store.js';
 import { cancelBatch, createBatch, listBatches, showOneBatch } from './batches.js';
+import { createExchanger } from './exchange.js';
 import { deleteFile, downloadFile, listFiles, showOneFile, uploadFile } from './files.js';
 import type { KeptAnswer, KeptCall, KeptTools } from './kept-call.js';
 import type { KeptAction, KeptEndpoint } from './kept-endpoint.js';
@@ -28,14 +39,44 @@ const ACTIONS: Readonly<Record<KeptAction, (call: KeptCall, tools: KeptTools) =>
   'list-input-items': listInputItems,
 };
 
-/** Serves a call about what providers keep; without a key of the tenant there is nothing that could be told apart. */
-export async function serveKeptThing(
-  known: WithBody,
-  endpoint: KeptEndpoint,
-  tools: KeptTools,
-): Promise<Refusal | undefined> {
-  const sealer = idSealerOf(known.account.tenant);
-  if (sealer === undefined)
-    return refuse('not_found', null, 'Files, batches and stored responses are not offered yet.');
-  return ACTIONS[endpoint.action]({ known, endpoint, sealer, nowMs: Date.now() }, tools);
+export interface KeptThings {
+  /** Serves a call about what providers keep. @returns why it was refused */
+  serve(known: WithBody, endpoint: KeptEndpoint): Promise<Refusal | undefined>;
+  close(): Promise<void>;
 }
+
+export interface KeptThingsOptions {
+  readonly batches: BatchStore;
+  readonly spool: Spool;
+  readonly snapshot: Snapshot;
+  readonly meter: Meter;
+  readonly forwarder: Forwarder;
+  readonly timeouts: UpstreamTimeouts;
+  readonly privateUpstreams: readonly AddressRange[];
+  readonly pollIntervalMs: number;
+  readonly logger: Logger;
+}
+
+/** Files, uploads, batches and stored responses; takes up the batches that earlier processes left to be billed. */
+export function createKeptThings(options: KeptThingsOptions): KeptThings {
+  const { timeouts, privateUpstreams, batches, ...shared } = options;
+  const exchanger = createExchanger({ timeouts, addresses: createUpstreamAddresses({ privateUpstreams }) });
+  const billing = createBatchBilling({ ...shared, store: batches, exchanger });
+  billing.start();
+  const { meter, forwarder, logger } = options;
+  const tools: KeptTools = { meter, forwarder, logger, exchanger, billing };
+  return {
+    serve: async (known, endpoint) => {
+      const sealer = idSealerOf(known.account.tenant);
+      // Without a key of the tenant there is nothing by which its things could be told apart.
+      if (sealer === undefined) return refuse('not_found', null, NOT_OFFERED);
+      return ACTIONS[endpoint.action]({ known, endpoint, sealer, nowMs: Date.now() }, tools);
+    },
+    close: async () => {
+      await billing.close();
+      await exchanger.close();
+    },
+  };
+}
+
+const NOT_OFFERED = 'Files, batches and stored responses are not offered yet.';

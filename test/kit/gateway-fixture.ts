@@ -18,7 +18,9 @@ import {
   type Spool,
   type StartRecord,
 } from '../../data-plane/meter/spool.js';
+import { openBatchStore } from '../../data-plane/resources/batch-store.js';
 import type { Account, Catalogue, Snapshot } from '../../data-plane/snapshot.js';
+import { makeTemporaryFolder } from './temporary-folder.js';
 
 /** A config in memory that a test changes as it likes; every object has what it needs to let a call through. */
 export class MemoryConfig implements Snapshot {
@@ -250,6 +252,7 @@ const ENVIRONMENT: FixtureEnvironment = {
   STREAM_COMMENT_INTERVAL_MS: 15_000,
   // Loading the tokenizer takes long where many tests run at once.
   ESTIMATE_TIMEOUT_MS: 25_000,
+  BATCH_POLL_INTERVAL_MS: 50,
 };
 
 /** A whole gateway over HTTP, with config and spool in memory. */
@@ -261,9 +264,11 @@ export async function startGateway(
   const config = new MemoryConfig(upstreamUrl);
   const spool = new MemorySpool();
   const environment = { ...ENVIRONMENT, ...change };
+  const home = await makeTemporaryFolder('gateway');
   const state = {
     snapshot: config,
     spool,
+    batches: openBatchStore({ folder: home.path, logger }),
     clientSealers: createClientSealers({ maxPeople: 100 }),
     linkStatus: () => ({ connected: true, lastContactAt: 1_700_000_000_000, position: { epoch: 1, seq: 7 } }),
   };
@@ -281,6 +286,7 @@ export async function startGateway(
       server.close();
       server.closeAllConnections();
       await gateway.close();
+      await home.remove();
     },
   };
 }
