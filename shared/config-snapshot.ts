@@ -1,7 +1,11 @@
 import { z } from 'zod';
+import { CAPABILITIES } from './capability.js';
 import { limitsSchema } from './limits.js';
 import { rateCardVersionSchema } from './rate-card.js';
+import { keyTagSchema, MAX_KEY_TAGS, routePolicyShape, targetPolicyShape } from './route-policy.js';
 import { OPERATIONS } from './usage-event.js';
+
+export { CAPABILITIES, type Capability } from './capability.js';
 
 /**
  * The downward contract: everything a data plane may know, as a document of NDJSON lines:
@@ -69,6 +73,8 @@ const apiKeyObjectSchema = z.object({
   /** Milliseconds since 1970, or null for never. */
   expiresAt: z.int().nullable(),
   limits: limitsSchema.nullable().default(null),
+  /** What its owner files it under; routes may go by them. Left out where there are none. */
+  tags: z.array(keyTagSchema).max(MAX_KEY_TAGS).optional(),
 });
 
 /** The API that a provider speaks. */
@@ -85,19 +91,6 @@ export const AUTH_OF_DIALECT = {
   anthropic: 'x-api-key',
   gemini: 'x-goog-api-key',
 } as const satisfies Record<Dialect, AuthScheme>;
-
-/** What a model can do beyond text in, text out. */
-export const CAPABILITIES = [
-  'vision',
-  'tools',
-  'json-schema',
-  'reasoning',
-  'audio-input',
-  'audio-output',
-  'pdf',
-  'web-search',
-] as const;
-export type Capability = (typeof CAPABILITIES)[number];
 
 const providerObjectSchema = z.object({
   ...objectHead,
@@ -151,6 +144,7 @@ const routeObjectSchema = z.object({
   tenantId: z.uuid().nullable(),
   /** Whether translation between dialects may drop what a target cannot express; otherwise such a call is refused. */
   dropsUnsupported: z.boolean(),
+  ...routePolicyShape,
   targets: z
     .array(
       z.object({
@@ -162,6 +156,7 @@ const routeObjectSchema = z.object({
         priority: z.int().nonnegative(),
         weight: z.int().positive(),
         costCardId: z.uuid().nullable(),
+        ...targetPolicyShape,
       }),
     )
     .min(1),

@@ -108,7 +108,7 @@ export const PLATFORM_TABLES: Inventory = {
   ],
   api_key: [
     group(
-      'id tenant_id member_id name hint status expires_at limits created_at revoked_at',
+      'id tenant_id member_id name hint tags status expires_at limits created_at revoked_at',
       'pseudonymous',
       'lists and rules keys',
     ),
@@ -152,10 +152,16 @@ export const PLATFORM_TABLES: Inventory = {
       'what can be called',
     ),
   ],
-  route: [platform('id model_id tenant_id drops_unsupported created_at', 'how a model is served')],
+  route: [
+    platform(
+      'id model_id tenant_id drops_unsupported position strategy tier_strategies fallback_model_ids retry hedging created_at',
+      'how a model is served',
+    ),
+    platform('conditions', 'which calls it is for, such as those of named tenants', 'pseudonymous'),
+  ],
   target: [
     platform(
-      'id route_id tenant_id provider_id credential_id upstream_model priority weight cost_card_id',
+      'id route_id tenant_id provider_id credential_id upstream_model priority weight cost_card_id region status limits',
       'where calls of a route go',
     ),
   ],
@@ -256,7 +262,7 @@ export const WIRE_CONTRACTS: Inventory = {
   plan: [platform('id seq kind limits priceCards', 'what tenants have in common')],
   member: [group('id seq kind tenantId sealingKey limits', 'pseudonymous', 'to whom addresses and devices are sealed')],
   'api-key': [
-    group('id seq kind tenantId memberId status expiresAt limits', 'pseudonymous', 'admits calls'),
+    group('id seq kind tenantId memberId status expiresAt limits tags', 'pseudonymous', 'admits calls'),
     group('hash', 'secret', 'recognises the bearer'),
   ],
   provider: [platform('id seq kind slug baseUrl dialect auth region status', 'who can serve calls')],
@@ -270,7 +276,13 @@ export const WIRE_CONTRACTS: Inventory = {
       'what can be called',
     ),
   ],
-  route: [platform('id seq kind modelId tenantId dropsUnsupported targets', 'where calls go')],
+  route: [
+    platform(
+      'id seq kind modelId tenantId dropsUnsupported position strategy tierStrategies fallbackModelIds retry hedging targets',
+      'where calls go',
+    ),
+    platform('conditions', 'which calls it is for, such as those of named tenants', 'pseudonymous'),
+  ],
   'passthrough-route': [
     platform('id seq kind providerId credentialId method path priceCardId', 'paths that are relayed as they are'),
   ],

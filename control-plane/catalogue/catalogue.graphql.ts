@@ -21,7 +21,7 @@ import type { Viewer } from '../identity/permissions.js';
 import { viewerScope } from '../identity/scope.js';
 import { PricesType, PriceWindow, toTable, toWindow } from '../pricing/rate-card-types.graphql.js';
 import { authSchemeEnum, CredentialType, dialectEnum, ProviderType } from '../providers/providers.graphql.js';
-import { capabilityEnum, ModelType, operationEnum } from '../routes/routes.graphql.js';
+import { capabilityEnum, ModelType, operationEnum } from '../routes/models.graphql.js';
 import { versionsFrom, type CatalogueModel, type CatalogueProvider } from './catalogue.js';
 import { catalogueCursor, type CataloguePage } from './catalogue-service.js';
 

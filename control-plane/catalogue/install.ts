@@ -6,7 +6,8 @@ import type { RateCard } from '../pricing/entities.js';
 import { Credential, Provider } from '../providers/entities.js';
 import { createCredential, createProvider, type ProviderInput } from '../providers/providers.js';
 import { Model, Route } from '../routes/entities.js';
-import { createModel, createRoute } from '../routes/routes.js';
+import { createModel } from '../routes/models.js';
+import { createRoute } from '../routes/routes.js';
 import type { CatalogueModel } from './catalogue.js';
 
 /** A provider and models to be brought in at once. */

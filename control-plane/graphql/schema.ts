@@ -11,7 +11,10 @@ import { PricingResolver } from '../pricing/pricing.graphql.js';
 import { PrivacyResolver } from '../privacy/privacy.graphql.js';
 import { ProvidersResolver } from '../providers/providers.graphql.js';
 import { DataPlanesResolver } from '../publishing/data-planes.graphql.js';
+import { ModelsResolver } from '../routes/models.graphql.js';
+import { PassthroughResolver } from '../routes/passthrough.graphql.js';
 import { RoutesResolver } from '../routes/routes.graphql.js';
+import { TargetsResolver } from '../routes/targets.graphql.js';
 import { TenantsResolver } from '../tenants/tenants.graphql.js';
 import { checkPolicy } from './policy.js';
 
@@ -25,7 +28,10 @@ export function buildApiSchema(): GraphQLSchema {
       KeysResolver,
       PlansResolver,
       ProvidersResolver,
+      ModelsResolver,
       RoutesResolver,
+      TargetsResolver,
+      PassthroughResolver,
       CatalogueResolver,
       PricingResolver,
       PriceQuoteResolver,

@@ -13,6 +13,7 @@ export const ApiKey = defineEntity({
     name: p.text(),
     hash: p.text().unique(),
     hint: p.text(),
+    tags: p.array().$type<string[]>(),
     status: p.text().$type<'active' | 'revoked'>(),
     expiresAt: instant().strictNullable(),
     createdAt: instant(),

@@ -26,6 +26,9 @@ class ApiKeyType implements Partial<ApiKey> {
   @Field(() => String, { description: 'Enough of the secret to recognise it.' })
   hint!: string;
 
+  @Field(() => [String], { description: 'What it is filed under; routes may go by them.' })
+  tags!: string[];
+
   @Field(() => ApiKeyStatus)
   status!: 'active' | 'revoked';
 
@@ -52,6 +55,9 @@ class CreateApiKeyInput {
 
   @Field(() => LimitsInput, { nullable: true })
   limits?: LimitsInput | null;
+
+  @Field(() => [String], { nullable: true, description: 'What it is filed under; routes may go by them.' })
+  tags?: string[] | null;
 }
 
 @InputType({ description: 'What is not given is taken away.' })

@@ -3,6 +3,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
 import type { Limits } from '@pingtoken/shared/limits';
 import { createApiKey, hashApiKey, hintOf, type NewApiKey } from '@pingtoken/shared/key-format';
+import { keyTagSchema, MAX_KEY_TAGS } from '@pingtoken/shared/route-policy';
 import { checkInput, Refusal, refuse, refuseConflict } from '../database/refusal.js';
 import type { RunTransaction, Scope, Transaction } from '../database/transaction.js';
 import { limitsInput } from '../plans/plans.js';
@@ -19,6 +20,12 @@ const createInput = z.object({
     .refine((date) => date.getTime() > Date.now(), 'must lie in the future')
     .nullish(),
   limits: limitsInput,
+  /** What it is filed under; routes may go by them. */
+  tags: z
+    .array(keyTagSchema)
+    .max(MAX_KEY_TAGS)
+    .nullish()
+    .transform((tags) => [...new Set(tags ?? [])]),
 });
 const updateInput = createInput.extend({ id: z.uuid() });
 
@@ -31,7 +38,7 @@ export interface CreatedApiKey {
 export interface Keys {
   /** A key is made by a member with a verified e-mail address only. */
   create(viewer: Viewer, input: z.input<typeof createInput>): Promise<CreatedApiKey | Refusal>;
-  /** Name, expiry and limits take the place of the present ones, within a second. A revoked key stays as it is. */
+  /** Name, expiry, limits and tags take the place of the present ones, within a second. A revoked key stays as it is. */
   update(scope: Scope, input: z.input<typeof updateInput>): Promise<ApiKey | Refusal>;
   /** Every data plane refuses the key within a second. Revoking again changes nothing. */
   revoke(scope: Scope, apiKeyId: string): Promise<ApiKey | Refusal>;
@@ -116,6 +123,7 @@ interface KeyTerms {
   readonly name: string;
   readonly expiresAt?: Date | null | undefined;
   readonly limits?: Limits | null;
+  readonly tags?: string[];
 }
 
 async function store(transaction: Transaction, memberId: string, terms: KeyTerms, key: StoredKey): Promise<ApiKey> {
@@ -128,16 +136,17 @@ async function store(transaction: Transaction, memberId: string, terms: KeyTerms
 
 async function update(
   transaction: Transaction,
-  { id, name, expiresAt, limits }: z.output<typeof updateInput>,
+  { id, name, expiresAt, limits, tags }: z.output<typeof updateInput>,
 ): Promise<ApiKey | Refusal> {
   // Locked: a revocation at the same time must not be undone.
   const apiKey = await transaction.em.findOne(ApiKey, { id }, { lockMode: LockMode.PESSIMISTIC_WRITE });
   if (apiKey === null) return refuse('not_found', ['id']);
   if (apiKey.status === 'revoked') return refuse('conflict', ['id'], 'The key is revoked.');
-  const details = { before: { expiresAt: apiKey.expiresAt, limits: apiKey.limits } };
+  const details = { before: { expiresAt: apiKey.expiresAt, limits: apiKey.limits, tags: apiKey.tags } };
   apiKey.name = name;
   apiKey.expiresAt = expiresAt ?? null;
   apiKey.limits = limits;
+  apiKey.tags = tags;
   await transaction.audit({ action: 'api-key-updated', subjectKind: 'api-key', subjectId: id, details });
   await transaction.publish([apiKeyObject(apiKey)]);
   return apiKey;
@@ -146,7 +155,7 @@ async function update(
 function createRow(
   { em, scope }: Transaction,
   memberId: string,
-  { name, expiresAt = null, limits = null }: KeyTerms,
+  { name, expiresAt = null, limits = null, tags = [] }: KeyTerms,
   { hash, hint }: StoredKey,
 ): ApiKey {
   return em.create(ApiKey, {
@@ -161,5 +170,6 @@ function createRow(
     createdAt: new Date(),
     revokedAt: null,
     limits,
+    tags,
   });
 }

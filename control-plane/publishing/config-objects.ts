@@ -1,4 +1,5 @@
 import type { ConfigObjectDraft } from '@pingtoken/shared/config-snapshot';
+import { routePolicySchema, targetPolicySchema } from '@pingtoken/shared/route-policy';
 import type { Member, Person } from '../identity/entities.js';
 import type { ApiKey } from '../keys/entities.js';
 import type { Plan } from '../plans/entities.js';
@@ -28,8 +29,9 @@ export function memberObject(member: Member, person: Person): Draft<'member'> {
 }
 
 export function apiKeyObject(key: ApiKey): Draft<'api-key'> {
-  const { id, tenantId, memberId, hash, status, limits } = key;
-  return { kind: 'api-key', id, tenantId, memberId, hash, status, expiresAt: key.expiresAt?.getTime() ?? null, limits };
+  const { id, tenantId, memberId, hash, status, limits, tags } = key;
+  const expiresAt = key.expiresAt?.getTime() ?? null;
+  return { kind: 'api-key', id, tenantId, memberId, hash, status, expiresAt, limits, ...(tags.length > 0 && { tags }) };
 }
 
 export function providerObject({ id, slug, baseUrl, dialect, auth, region, status }: Provider): Draft<'provider'> {
@@ -49,17 +51,18 @@ export function modelObject(model: Model): Draft<'model'> {
   return { kind: 'model', id, name, operations, capabilities, ...limits, status, priceCardId, createdAt };
 }
 
-export function routeObject(
-  { id, modelId, tenantId, dropsUnsupported }: Route,
-  targets: readonly Target[],
-): Draft<'route'> {
+/** What the row does not state takes the contract's default. */
+export function routeObject(route: Route, targets: readonly Target[]): Draft<'route'> {
+  const { id, modelId, tenantId, dropsUnsupported } = route;
   return {
     kind: 'route',
     id,
     modelId,
     tenantId,
     dropsUnsupported,
+    ...routePolicySchema.parse(route),
     targets: targets.map((target) => ({
+      ...targetPolicySchema.parse(target),
       id: target.id,
       providerId: target.providerId,
       credentialId: target.credentialId,

@@ -1,5 +1,6 @@
 import { defineEntity, p, type InferEntity } from '@mikro-orm/core';
 import type { Capability } from '@pingtoken/shared/config-snapshot';
+import type { RoutePolicy, TargetPolicy } from '@pingtoken/shared/route-policy';
 import type { Operation } from '@pingtoken/shared/usage-event';
 import { instant } from '../database/columns.js';
 
@@ -28,6 +29,13 @@ export const Route = defineEntity({
     modelId: p.uuid(),
     tenantId: p.uuid().strictNullable(),
     dropsUnsupported: p.boolean(),
+    position: p.integer(),
+    strategy: p.text().$type<RoutePolicy['strategy']>(),
+    tierStrategies: p.json().$type<RoutePolicy['tierStrategies']>(),
+    conditions: p.json().$type<Partial<RoutePolicy['conditions']>>(),
+    fallbackModelIds: p.array().$type<string[]>().columnType('uuid[]'),
+    retry: p.json().$type<Partial<RoutePolicy['retry']>>(),
+    hedging: p.text().$type<RoutePolicy['hedging']>(),
     createdAt: instant(),
   },
 });
@@ -45,6 +53,9 @@ export const Target = defineEntity({
     priority: p.integer(),
     weight: p.integer(),
     costCardId: p.uuid().strictNullable(),
+    region: p.text().strictNullable(),
+    status: p.text().$type<TargetPolicy['status']>(),
+    limits: p.json().$type<Partial<TargetPolicy['limits']>>(),
   },
 });
 export type Target = InferEntity<typeof Target>;

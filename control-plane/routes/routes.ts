@@ -1,54 +1,29 @@
 import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
-import { CAPABILITIES } from '@pingtoken/shared/config-snapshot';
-import { OPERATIONS } from '@pingtoken/shared/usage-event';
+import { routePolicySchema } from '@pingtoken/shared/route-policy';
 import { checkInput, Refusal, refuse, refuseConflict } from '../database/refusal.js';
 import type { RunTransaction, Scope, Transaction } from '../database/transaction.js';
-import { RateCard } from '../pricing/entities.js';
-import { Credential, Provider } from '../providers/entities.js';
-import { modelObject, passthroughRouteObject, routeObject } from '../publishing/config-objects.js';
+import { routeObject } from '../publishing/config-objects.js';
 import { Tenant } from '../tenants/entities.js';
-import { Model, PassthroughRoute, Route, Target } from './entities.js';
+import { Model, Route, Target, type PassthroughRoute } from './entities.js';
+import { createModel, setPriceCard, updateModel, type CreateModelInput, type UpdateModelInput } from './models.js';
+import { createPassthroughRoute, type PassthroughInput } from './passthrough.js';
+import {
+  addTarget,
+  createTargetRow,
+  findTargetFault,
+  lockRoute,
+  MAX_TARGETS,
+  publishRoute,
+  removeTarget,
+  targetInput,
+  updateTarget,
+  useCredential,
+  type AddTargetInput,
+  type UpdateTargetInput,
+} from './targets.js';
 
-const tokens = z.int().positive().max(1_000_000_000).nullable();
-
-const modelFields = {
-  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/, 'letters, digits and . _ : / -'),
-  operations: z
-    .array(z.enum(OPERATIONS))
-    .min(1)
-    .transform((operations) => [...new Set(operations)]),
-  capabilities: z.array(z.enum(CAPABILITIES)).transform((capabilities) => [...new Set(capabilities)]),
-  contextWindow: tokens,
-  maxOutputTokens: tokens,
-};
-
-const modelInput = z.object({
-  ...modelFields,
-  capabilities: modelFields.capabilities.default([]),
-  contextWindow: tokens.default(null),
-  maxOutputTokens: tokens.default(null),
-  /** Without one the model is listed and refused: nothing is free by accident. */
-  priceCardId: z
-    .uuid()
-    .nullish()
-    .transform((id) => id ?? null),
-});
-
-const updateModelInput = z.object({
-  id: z.uuid(),
-  ...z.object(modelFields).partial().shape,
-  status: z.enum(['active', 'disabled']).optional(),
-});
-
-const targetInput = z.object({
-  providerId: z.uuid(),
-  credentialId: z.uuid(),
-  upstreamModel: z.string().trim().min(1).max(256),
-  priority: z.int().min(0).max(1000).default(0),
-  weight: z.int().min(1).max(1_000_000).default(1),
-  costCardId: z.uuid().nullish(),
-});
+const policy = routePolicySchema.shape;
 
 const routeInput = z.object({
   modelId: z.uuid(),
@@ -58,38 +33,48 @@ const routeInput = z.object({
     .nullish()
     .transform((id) => id ?? null),
   dropsUnsupported: z.boolean().default(false),
-  targets: z.array(targetInput).min(1).max(50),
+  ...policy,
+  targets: z.array(targetInput).min(1).max(MAX_TARGETS),
 });
 
-const updateRouteInput = z.object({ id: z.uuid(), dropsUnsupported: z.boolean() });
-
-const passthroughInput = z.object({
-  providerId: z.uuid(),
-  credentialId: z.uuid(),
-  method: z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']),
-  path: z
-    .string()
-    .max(500)
-    .regex(/^(\/[A-Za-z0-9._~-]+|\/\*)+$/, 'segments of plain characters, or * for any one segment'),
-  priceCardId: z.uuid(),
+/** A part that is given takes the place of the whole part; what is left out stays as it is. */
+const updateRouteInput = z.object({
+  id: z.uuid(),
+  dropsUnsupported: z.boolean().optional(),
+  position: policy.position.unwrap().optional(),
+  strategy: policy.strategy.unwrap().optional(),
+  tierStrategies: policy.tierStrategies.unwrap().optional(),
+  conditions: policy.conditions.unwrap().optional(),
+  fallbackModelIds: policy.fallbackModelIds.unwrap().optional(),
+  retry: policy.retry.unwrap().optional(),
+  hedging: policy.hedging.unwrap().optional(),
 });
+
+export type CreateRouteInput = z.input<typeof routeInput>;
+export type UpdateRouteInput = z.input<typeof updateRouteInput>;
 
 export interface Routes {
-  createModel(scope: Scope, input: z.input<typeof modelInput>): Promise<Model | Refusal>;
+  createModel(scope: Scope, input: CreateModelInput): Promise<Model | Refusal>;
   /** Changes what is given and leaves the rest; calls in flight end as they began. */
-  updateModel(scope: Scope, input: z.input<typeof updateModelInput>): Promise<Model | Refusal>;
+  updateModel(scope: Scope, input: UpdateModelInput): Promise<Model | Refusal>;
   setPriceCard(scope: Scope, modelId: string, priceCardId: string): Promise<Model | Refusal>;
   listModels(scope: Scope): Promise<Model[]>;
   /** Models that have a route for everyone. */
   listRoutedModelIds(scope: Scope): Promise<string[]>;
-  createRoute(scope: Scope, input: z.input<typeof routeInput>): Promise<Route | Refusal>;
-  updateRoute(scope: Scope, input: z.input<typeof updateRouteInput>): Promise<Route | Refusal>;
+  createRoute(scope: Scope, input: CreateRouteInput): Promise<Route | Refusal>;
+  updateRoute(scope: Scope, input: UpdateRouteInput): Promise<Route | Refusal>;
+  /** Of one model or of all; the scope's own and the general ones. */
+  listRoutes(scope: Scope, modelId: string | null): Promise<Route[]>;
+  listTargets(scope: Scope, routeIds: readonly string[]): Promise<Target[]>;
+  addTarget(scope: Scope, input: AddTargetInput): Promise<Target | Refusal>;
+  updateTarget(scope: Scope, input: UpdateTargetInput): Promise<Target | Refusal>;
+  removeTarget(scope: Scope, id: string): Promise<Route | Refusal>;
   /**
    * Moves all routes of a credential's provider and owner over to it, such as from one that is to be given up.
    * @returns how many targets were moved
    */
   useCredential(scope: Scope, credentialId: string): Promise<number | Refusal>;
-  createPassthroughRoute(scope: Scope, input: z.input<typeof passthroughInput>): Promise<PassthroughRoute | Refusal>;
+  createPassthroughRoute(scope: Scope, input: PassthroughInput): Promise<PassthroughRoute | Refusal>;
 }
 
 export function createRoutes({ run }: { run: RunTransaction }): Routes {
@@ -103,187 +88,92 @@ export function createRoutes({ run }: { run: RunTransaction }): Routes {
       run(scope, async ({ em }) => (await em.find(Route, { tenantId: null })).map(({ modelId }) => modelId)),
     createRoute: (scope, input) => run(scope, (transaction) => createRoute(transaction, input)),
     updateRoute: (scope, input) => run(scope, (transaction) => updateRoute(transaction, input)),
+    listRoutes: (scope, modelId) => run(scope, (transaction) => listRoutes(transaction, modelId)),
+    listTargets: (scope, routeIds) =>
+      run(scope, ({ em }) =>
+        em.find(Target, { routeId: { $in: [...routeIds] } }, { orderBy: { priority: 'asc', id: 'asc' } }),
+      ),
+    addTarget: (scope, input) => run(scope, (transaction) => addTarget(transaction, input)),
+    updateTarget: (scope, input) => run(scope, (transaction) => updateTarget(transaction, input)),
+    removeTarget: (scope, id) => run(scope, (transaction) => removeTarget(transaction, id)),
     useCredential: (scope, credentialId) => run(scope, (transaction) => useCredential(transaction, credentialId)),
     createPassthroughRoute: (scope, input) => run(scope, (transaction) => createPassthroughRoute(transaction, input)),
   };
 }
 
-/** For other modules' transactions. */
-export async function createModel(
-  transaction: Transaction,
-  input: z.input<typeof modelInput>,
-): Promise<Model | Refusal> {
-  const checked = checkInput(modelInput, input);
-  if (checked instanceof Refusal) return checked;
-  const missing = await findMissingCard(transaction, checked.priceCardId, 'price', ['priceCardId']);
-  if (missing !== undefined) return missing;
-  return refuseConflict(['name'], async () => {
-    const model = transaction.em.create(Model, {
-      id: uuidv7(),
-      ...checked,
-      status: 'active',
-      createdAt: new Date(),
-    });
-    await transaction.em.flush();
-    await transaction.audit({ action: 'model-created', subjectKind: 'model', subjectId: model.id });
-    await transaction.publish([modelObject(model)]);
-    return model;
-  });
-}
-
-async function updateModel(
-  transaction: Transaction,
-  input: z.input<typeof updateModelInput>,
-): Promise<Model | Refusal> {
-  const checked = checkInput(updateModelInput, input);
-  if (checked instanceof Refusal) return checked;
-  const { id, ...given } = checked;
-  const changes = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const model = await transaction.em.findOne(Model, { id });
-  if (model === null) return refuse('not_found', ['id']);
-  return refuseConflict(['name'], async () => {
-    transaction.em.assign(model, changes);
-    await transaction.em.flush();
-    await transaction.audit({ action: 'model-updated', subjectKind: 'model', subjectId: id, details: changes });
-    await transaction.publish([modelObject(model)]);
-    return model;
-  });
-}
-
-async function setPriceCard(transaction: Transaction, modelId: string, priceCardId: string): Promise<Model | Refusal> {
-  const model = z.uuid().safeParse(modelId).success ? await transaction.em.findOne(Model, { id: modelId }) : null;
-  if (model === null) return refuse('not_found', ['modelId']);
-  if (!z.uuid().safeParse(priceCardId).success) return refuse('not_found', ['priceCardId']);
-  const missing = await findMissingCard(transaction, priceCardId, 'price', ['priceCardId']);
-  if (missing !== undefined) return missing;
-  model.priceCardId = priceCardId;
-  await transaction.audit({
-    action: 'model-price-set',
-    subjectKind: 'model',
-    subjectId: modelId,
-    details: { priceCardId },
-  });
-  await transaction.publish([modelObject(model)]);
-  return model;
+async function listRoutes({ em }: Transaction, modelId: string | null): Promise<Route[]> {
+  if (modelId !== null && !z.uuid().safeParse(modelId).success) return [];
+  const where = modelId === null ? {} : { modelId };
+  return em.find(Route, where, { orderBy: { modelId: 'asc', tenantId: 'asc', position: 'asc' }, limit: 10_000 });
 }
 
 /** For other modules' transactions. */
-export async function createRoute(
-  transaction: Transaction,
-  input: z.input<typeof routeInput>,
-): Promise<Route | Refusal> {
+export async function createRoute(transaction: Transaction, input: CreateRouteInput): Promise<Route | Refusal> {
   const checked = checkInput(routeInput, input);
   if (checked instanceof Refusal) return checked;
-  const { modelId, tenantId, dropsUnsupported, targets } = checked;
+  const { targets, ...details } = checked;
+  const { modelId, tenantId } = details;
   const { em } = transaction;
   if ((await em.findOne(Model, { id: modelId })) === null) return refuse('not_found', ['modelId']);
   if (tenantId !== null && (await em.findOne(Tenant, { id: tenantId })) === null)
     return refuse('not_found', ['tenantId']);
+  const policyFault = await findPolicyFault(transaction, modelId, details);
+  if (policyFault !== undefined) return policyFault;
   for (const [index, target] of targets.entries()) {
-    const path = ['targets', String(index)];
-    const fault =
-      (await findBadCredential(transaction, target, tenantId, path)) ??
-      (await findMissingCard(transaction, target.costCardId ?? null, 'cost', [...path, 'costCardId']));
+    const fault = await findTargetFault(transaction, target, tenantId, ['targets', String(index)]);
     if (fault !== undefined) return fault;
   }
-  return refuseConflict(['modelId'], async () => {
-    const route = em.create(Route, { id: uuidv7(), modelId, tenantId, dropsUnsupported, createdAt: new Date() });
+  return refuseConflict(['position'], async () => {
+    const route = em.create(Route, { ...details, id: uuidv7(), createdAt: new Date() });
     await em.flush();
-    const rows = targets.map((target) =>
-      em.create(Target, {
-        id: uuidv7(),
-        routeId: route.id,
-        tenantId,
-        ...target,
-        costCardId: target.costCardId ?? null,
-      }),
-    );
-    await em.flush();
+    const rows = targets.map((target) => createTargetRow(transaction, route, target));
+    await transaction.em.flush();
     await transaction.audit({ action: 'route-created', subjectKind: 'route', subjectId: route.id });
     await transaction.publish([routeObject(route, rows)]);
     return route;
   });
 }
 
-async function updateRoute(
-  transaction: Transaction,
-  input: z.input<typeof updateRouteInput>,
-): Promise<Route | Refusal> {
+async function updateRoute(transaction: Transaction, input: UpdateRouteInput): Promise<Route | Refusal> {
   const checked = checkInput(updateRouteInput, input);
   if (checked instanceof Refusal) return checked;
-  const { id, ...details } = checked;
-  const route = await transaction.em.findOne(Route, { id });
+  const { id, ...given } = checked;
+  const changes = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const route = await lockRoute(transaction, id);
   if (route === null) return refuse('not_found', ['id']);
-  transaction.em.assign(route, details);
-  await transaction.audit({ action: 'route-updated', subjectKind: 'route', subjectId: id, details });
-  await transaction.publish([routeObject(route, await transaction.em.find(Target, { routeId: id }))]);
-  return route;
-}
-
-async function useCredential(transaction: Transaction, credentialId: string): Promise<number | Refusal> {
-  const { em } = transaction;
-  const credential = z.uuid().safeParse(credentialId).success
-    ? await em.findOne(Credential, { id: credentialId })
-    : null;
-  if (credential === null) return refuse('not_found', ['credentialId']);
-  const { providerId, tenantId } = credential;
-  const moved = await em.find(Target, { providerId, tenantId, credentialId: { $ne: credentialId } });
-  if (moved.length === 0) return 0;
-  for (const target of moved) target.credentialId = credentialId;
-  await em.flush();
-  const details = { targets: moved.map(({ id }) => id) };
-  await transaction.audit({ action: 'credential-used', subjectKind: 'credential', subjectId: credentialId, details });
-  const routes = await em.find(Route, { id: { $in: moved.map(({ routeId }) => routeId) } });
-  const targets = Map.groupBy(
-    await em.find(Target, { routeId: { $in: routes.map(({ id }) => id) } }),
-    ({ routeId }) => routeId,
-  );
-  await transaction.publish(routes.map((route) => routeObject(route, targets.get(route.id) ?? [])));
-  return moved.length;
-}
-
-async function createPassthroughRoute(
-  transaction: Transaction,
-  input: z.input<typeof passthroughInput>,
-): Promise<PassthroughRoute | Refusal> {
-  const checked = checkInput(passthroughInput, input);
-  if (checked instanceof Refusal) return checked;
-  const fault =
-    (await findBadCredential(transaction, checked, null, [])) ??
-    (await findMissingCard(transaction, checked.priceCardId, 'price', ['priceCardId']));
+  const fault = await findPolicyFault(transaction, route.modelId, given);
   if (fault !== undefined) return fault;
-  return refuseConflict(['path'], async () => {
-    const route = transaction.em.create(PassthroughRoute, { id: uuidv7(), ...checked, createdAt: new Date() });
+  return refuseConflict(['position'], async () => {
+    transaction.em.assign(route, changes);
     await transaction.em.flush();
-    const subject = { subjectKind: 'passthrough-route', subjectId: route.id };
-    await transaction.audit({ action: 'passthrough-route-created', ...subject });
-    await transaction.publish([passthroughRouteObject(route)]);
+    await transaction.audit({ action: 'route-updated', subjectKind: 'route', subjectId: id, details: changes });
+    await publishRoute(transaction, route);
     return route;
   });
 }
 
-/** A credential goes to its own provider only, and a tenant's own into that tenant's routes only. */
-async function findBadCredential(
+/** What a policy names must be there, and what it bounds must leave something between. */
+async function findPolicyFault(
   { em }: Transaction,
-  { providerId, credentialId }: { providerId: string; credentialId: string },
-  tenantId: string | null,
-  path: readonly string[],
+  modelId: string,
+  { conditions, fallbackModelIds, tierStrategies }: Omit<z.output<typeof updateRouteInput>, 'id'>,
 ): Promise<Refusal | undefined> {
-  if ((await em.findOne(Provider, { id: providerId })) === null) return refuse('not_found', [...path, 'providerId']);
-  const credential = await em.findOne(Credential, { id: credentialId, providerId });
-  if (credential === null) return refuse('not_found', [...path, 'credentialId']);
-  if (credential.tenantId !== null && credential.tenantId !== tenantId) {
-    return refuse('permission_denied', [...path, 'credentialId'], 'The credential belongs to another tenant.');
+  for (const [index, id] of (fallbackModelIds ?? []).entries()) {
+    const path = ['fallbackModelIds', String(index)];
+    if (id === modelId) return refuse('invalid_request', path, 'A model does not fall back to itself.');
+    if (fallbackModelIds?.indexOf(id) !== index) return refuse('invalid_request', path, 'It is named twice.');
+    if ((await em.findOne(Model, { id })) === null) return refuse('not_found', path);
   }
-  return undefined;
-}
-
-async function findMissingCard(
-  { em }: Transaction,
-  cardId: string | null,
-  purpose: RateCard['purpose'],
-  path: readonly string[],
-): Promise<Refusal | undefined> {
-  if (cardId === null || (await em.findOne(RateCard, { id: cardId, purpose })) !== null) return undefined;
-  return refuse('not_found', path);
+  const priorities = tierStrategies?.map(({ priority }) => priority) ?? [];
+  const twice = priorities.findIndex((priority, index) => priorities.indexOf(priority) !== index);
+  if (twice >= 0) {
+    return refuse('invalid_request', ['tierStrategies', String(twice)], 'The priority has a strategy already.');
+  }
+  const { minRequestBytes = null, maxRequestBytes = null, tenantIds = [] } = conditions ?? {};
+  if (minRequestBytes !== null && maxRequestBytes !== null && minRequestBytes > maxRequestBytes) {
+    return refuse('invalid_request', ['conditions', 'maxRequestBytes'], 'It is below the least size.');
+  }
+  const known = new Set((await em.find(Tenant, { id: { $in: tenantIds } })).map(({ id }) => id));
+  const unknown = tenantIds.findIndex((id) => !known.has(id));
+  return unknown < 0 ? undefined : refuse('not_found', ['conditions', 'tenantIds', String(unknown)]);
 }

@@ -74,11 +74,12 @@ function createTable(rowBytes: number) {
 
 const NO_EXPIRY = Number.NaN;
 
-/** id 16, hash 32, tenant 16, member 16, expiry 8, seq 8, status 1, limits 4. */
+/** id 16, hash 32, tenant 16, member 16, expiry 8, seq 8, status 1, limits 4, tags 4. */
 function createKeyTable(limits: InternedValues<Limits | null>) {
-  const at = { hash: 16, tenant: 48, member: 64, expiresAt: 80, seq: 88, status: 96, limits: 97 };
-  const rowBytes = 101;
+  const at = { hash: 16, tenant: 48, member: 64, expiresAt: 80, seq: 88, status: 96, limits: 97, tags: 101 };
+  const rowBytes = 105;
   const table = createTable(rowBytes);
+  const tags = new InternedValues<readonly string[] | undefined>(undefined);
   const byHash = new PackedIndex(table.rows, at.hash, SHA256_BYTES);
   const hash = Buffer.alloc(SHA256_BYTES);
   const seqOf = (row: number): number => table.rows.bytes.readDoubleLE(row * rowBytes + at.seq);
@@ -98,6 +99,7 @@ function createKeyTable(limits: InternedValues<Limits | null>) {
     bytes.writeDoubleLE(object.seq, start + at.seq);
     bytes[start + at.status] = object.status === 'active' ? 1 : 0;
     bytes.writeUInt32LE(limits.numberOf(object.limits), start + at.limits);
+    bytes.writeUInt32LE(object.tags === undefined ? 0 : tags.numberOf(object.tags), start + at.tags);
     byHash.add(row);
   }
 
@@ -109,6 +111,7 @@ function createKeyTable(limits: InternedValues<Limits | null>) {
     const { bytes } = table.rows;
     const start = row * rowBytes;
     const expiresAt = bytes.readDoubleLE(start + at.expiresAt);
+    const filedUnder = tags.valueOf(bytes.readUInt32LE(start + at.tags));
     return {
       kind: 'api-key',
       id: readUuid(bytes, start),
@@ -119,6 +122,8 @@ function createKeyTable(limits: InternedValues<Limits | null>) {
       status: bytes[start + at.status] === 1 ? 'active' : 'revoked',
       expiresAt: Number.isNaN(expiresAt) ? null : expiresAt,
       limits: limits.valueOf(bytes.readUInt32LE(start + at.limits)),
+      // Shared and frozen; the contract's type does not say so.
+      ...(filedUnder !== undefined && { tags: filedUnder as string[] }),
     };
   }
 

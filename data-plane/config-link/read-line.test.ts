@@ -28,6 +28,7 @@ describe('readPlainObject', () => {
       status: mostly(fc.constantFrom('active', 'revoked', 'frozen')),
       expiresAt: mostly(fc.oneof(fc.constant(null), fc.integer(), fc.double())),
       limits: mostly(fc.constant(null)),
+      tags: fc.option(fc.constant(['team-a']), { nil: undefined, freq: 20 }),
       deleted: fc.option(fc.boolean(), { nil: undefined, freq: 20 }),
     },
     {

@@ -25,7 +25,7 @@ function isPlainHead(value: object): value is PlainHead {
 }
 
 function isApiKey(value: PlainHead): value is ConfigObjectOf<'api-key'> {
-  const { tenantId, memberId, hash, status, expiresAt, limits } = value as Partial<
+  const { tenantId, memberId, hash, status, expiresAt, limits, tags } = value as Partial<
     Record<keyof ConfigObjectOf<'api-key'>, unknown>
   >;
   return (
@@ -34,7 +34,8 @@ function isApiKey(value: PlainHead): value is ConfigObjectOf<'api-key'> {
     is32Bytes(hash) &&
     (status === 'active' || status === 'revoked') &&
     (expiresAt === null || Number.isSafeInteger(expiresAt)) &&
-    limits === null
+    limits === null &&
+    tags === undefined
   );
 }
 

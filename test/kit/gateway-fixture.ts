@@ -5,6 +5,7 @@ import { pino, type Logger } from 'pino';
 import { parseAddressRanges } from '@pingtoken/shared/address-ranges';
 import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
 import { createSealingPair } from '@pingtoken/shared/crypto';
+import { DEFAULT_ROUTE_POLICY, DEFAULT_TARGET_POLICY } from '@pingtoken/shared/route-policy';
 import { createApiKey, hashApiKey } from '@pingtoken/shared/key-format';
 import type { Operation } from '@pingtoken/shared/usage-event';
 import type { DataPlaneEnvironment } from '../../data-plane/environment.js';
@@ -167,8 +168,10 @@ export class MemoryConfig implements Snapshot {
       modelId: id,
       tenantId: null,
       dropsUnsupported: false,
+      ...DEFAULT_ROUTE_POLICY,
       targets: [
         {
+          ...DEFAULT_TARGET_POLICY,
           id: randomUUID(),
           providerId: this.provider.id,
           credentialId: this.#credentialId,
