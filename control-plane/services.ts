@@ -22,6 +22,8 @@ import { createProviders, type Providers } from './providers/providers.js';
 import { createDataPlanes, type DataPlanes } from './publishing/data-planes.js';
 import { createRoutes, type Routes } from './routes/routes.js';
 import { createTenants, type Tenants } from './tenants/tenants.js';
+import { createRedemptionCodes, type RedemptionCodes } from './wallets/redemption-codes.js';
+import { createWallets, type Wallets } from './wallets/wallets.js';
 
 /** The control plane's modules, joined. */
 export interface Services {
@@ -42,6 +44,8 @@ export interface Services {
   readonly exchangeRates: ExchangeRates;
   readonly priceQuotes: PriceQuotes;
   readonly ledger: Ledger;
+  readonly wallets: Wallets;
+  readonly redemptionCodes: RedemptionCodes;
   readonly dataPlanes: DataPlanes;
   close(): Promise<void>;
 }
@@ -97,6 +101,8 @@ export async function openServices(settings: ServiceSettings, logger: Logger): P
     exchangeRates: createExchangeRates({ run }),
     priceQuotes: createPriceQuotes({ run }),
     ledger: createLedger({ run }),
+    wallets: createWallets({ run }),
+    redemptionCodes: createRedemptionCodes({ run }),
     dataPlanes: createDataPlanes({ run }),
     async close() {
       await orm.close();

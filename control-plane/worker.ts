@@ -12,6 +12,7 @@ import { createNoticeSender } from './workers/send-notices.js';
 import { openPool } from './database/sql.js';
 import { createUsageJobs } from './workers/usage-jobs.js';
 import { createUsagePartitions } from './workers/usage-partitions.js';
+import { createCreditExpiry } from './wallets/expire-credits.js';
 
 const DRAIN_MS = 7_000;
 
@@ -36,6 +37,7 @@ const vault = createPersonVault({ orm: personKeys, secret: environment.PERSON_KE
 const notices = transport && createNoticeSender({ database: pool, vault, transport, logger });
 const announcer = createPriceAnnouncer({ pool, vault, logger });
 const partitions = createUsagePartitions({ database: pool, logger });
+const creditExpiry = createCreditExpiry({ pool, logger });
 const callLog = environment.LOG_CALLS ? createCallLog({ logger }) : null;
 const processJob = createUsageJobs({
   ingest: createUsageIngest({ pool }),
@@ -58,6 +60,7 @@ const worker = await openQueueWorker({
 if (notices === null) logger.warn('MAIL_URL is not set: mails wait in the outbox');
 notices?.start();
 announcer.start();
+creditExpiry.start();
 logger.info('the worker is ready');
 const ready: ReadyMessage = { type: 'ready', ports: [] };
 process.send?.(ready);
@@ -69,7 +72,7 @@ async function drain(): Promise<void> {
   draining = true;
   setTimeout(() => process.exit(0), DRAIN_MS).unref();
   partitions.stop();
-  await Promise.all([worker.close(), notices?.stop(), announcer.stop()]);
+  await Promise.all([worker.close(), notices?.stop(), announcer.stop(), creditExpiry.stop()]);
   callLog?.flush();
   transport?.close();
   await pool.end();

@@ -55,7 +55,7 @@ const books = (fields: string, nearness: Nearness, purpose: string): FieldGroup 
 export const PLATFORM_TABLES: Inventory = {
   tenant: [
     group('id', 'pseudonymous', 'names the account everywhere else'),
-    group('kind status created_at', 'none', 'what the account is and whether it may be used'),
+    group('kind status billing_mode created_at', 'none', 'what the account is and whether it may be used'),
     group('organization_name', 'none', 'names an enterprise on its invoices; asked of enterprises only'),
     group('end_users', 'none', 'what providers are told of its end users'),
     group('plan_id limits', 'none', 'how much it may call, and by which prices it pays'),
@@ -171,10 +171,52 @@ export const PLATFORM_TABLES: Inventory = {
   account: [books('id tenant_id kind currency debits credits', 'pseudonymous', 'what is owed')],
   transfer: [
     books(
-      'id tenant_id debit_account_id credit_account_id amount kind event_id rate_card_version_id idempotency_key reason actor_member_id created_at',
+      'id tenant_id debit_account_id credit_account_id amount kind event_id rate_card_version_id credit_id lease_id corrects_transfer_id idempotency_key reason actor_member_id created_at',
       'pseudonymous',
       'every movement of money',
     ),
+  ],
+  wallet_terms: [
+    books('tenant_id currency credit_limit low_balance low_balance_told', 'pseudonymous', 'how far a wallet may go'),
+  ],
+  credit: [
+    books(
+      'id tenant_id currency transfer_id amount priority expires_at drawn expired refunded created_at',
+      'pseudonymous',
+      'what of a credit can still be spent, and until when',
+    ),
+  ],
+  redemption_batch: [
+    books(
+      'id name currency amount priority redeem_until credit_days count idempotency_key actor_member_id created_at voided_at',
+      'pseudonymous',
+      'what codes are worth',
+    ),
+  ],
+  redemption_code: [
+    books('batch_id redeemed_by redeemed_at', 'pseudonymous', 'who was credited by a code'),
+    group('code_hash', 'secret', 'recognises the code', 'legal-obligation', 'bookkeeping'),
+  ],
+  budget: [
+    group(
+      'id tenant_id name subject subject_id period time_zone currency amount is_hard status starts_at idempotency_key created_at',
+      'pseudonymous',
+      'how much may be spent',
+    ),
+  ],
+  budget_window: [
+    group('budget_id tenant_id window_from window_to spent leased told', 'pseudonymous', 'how much was spent'),
+  ],
+  lease_spool: [platform('spool_id data_plane_id fence_seq fenced_at lost_at created_at', 'who holds leases')],
+  lease: [
+    books(
+      'id tenant_id spool_id scope currency budget_id window_from window_to granted used returned admit_until fence_seq closed_at is_lost created_at',
+      'pseudonymous',
+      'money set aside for calls under way',
+    ),
+  ],
+  lease_request: [
+    group('id spool_id answer created_at', 'pseudonymous', 'answers a request alike', 'contract', 'until-used'),
   ],
   usage_event: [
     books(
@@ -245,7 +287,7 @@ export const WIRE_CONTRACTS: Inventory = {
       'what was called, to be priced',
     ),
     group(
-      'version spoolId seq config leaseIds',
+      'version spoolId seq config leaseIds reserved',
       'none',
       'proves that each call is counted once',
       'legal-obligation',

@@ -107,6 +107,11 @@ export const usageEventSchema = z.object({
   /** Price card version in force at admission. */
   priceCardVersionId: z.uuid(),
   leaseIds: z.array(z.uuid()).max(16),
+  /** What was reserved for the call on each of its leases, in units of its currency: its tenant pays no more. */
+  reserved: z
+    .string()
+    .regex(/^\d{1,30}$/)
+    .optional(),
   client: sealedClientSchema.nullable(),
 });
 export type UsageEvent = z.infer<typeof usageEventSchema>;

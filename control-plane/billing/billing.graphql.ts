@@ -1,31 +1,14 @@
-import {
-  Arg,
-  Args,
-  ArgsType,
-  Ctx,
-  Field,
-  ID,
-  InputType,
-  Int,
-  Mutation,
-  ObjectType,
-  Query,
-  registerEnumType,
-  Resolver,
-} from 'type-graphql';
+import { Args, ArgsType, Ctx, Field, ID, Int, ObjectType, Query, registerEnumType, Resolver } from 'type-graphql';
 import { GraphQLDateTimeISO, GraphQLSafeInt } from 'graphql-scalars';
 import { DIMENSIONS, type Dimension, type ServiceTier } from '@pingtoken/shared/rate-card';
 import { outcomeSchema, RECORDED_OPERATIONS } from '@pingtoken/shared/usage-event';
-import { formatAmount } from '@pingtoken/shared/money';
-import { Refusal } from '../database/refusal.js';
-import { CurrentViewer, orThrow, TENANT_ARGUMENT, TenantArgument, type Context } from '../graphql/context.js';
+import { CurrentViewer, orThrow, TENANT_ARGUMENT, type Context } from '../graphql/context.js';
 import { Policy } from '../graphql/policy.js';
-import { Decimal, Money, PageInfo, Payload, toMoney, toPayload } from '../graphql/types.js';
+import { Money, PageInfo, toMoney } from '../graphql/types.js';
 import type { Viewer } from '../identity/permissions.js';
-import { chooseScope, withinTenant } from '../identity/scope.js';
+import { chooseScope } from '../identity/scope.js';
 import { dimensionEnum, serviceTierEnum } from '../pricing/rate-card-types.graphql.js';
 import type { UsageEvent } from './entities.js';
-import type { Balance } from './ledger.js';
 import { usageCursor } from './usage.js';
 
 const toEnum = (values: readonly string[]): Record<string, string> =>
@@ -39,21 +22,6 @@ const operationEnum = toEnum(RECORDED_OPERATIONS);
 registerEnumType(operationEnum, { name: 'Operation' });
 const countedByEnum = toEnum(['provider', 'estimated', 'none']);
 registerEnumType(countedByEnum, { name: 'CountedBy', description: 'Who counted what is billed.' });
-
-@ObjectType({ description: 'A prepaid balance in one currency.' })
-class Wallet {
-  @Field(() => String, { description: 'ISO 4217' })
-  currency!: string;
-
-  @Field(() => Decimal, { description: 'What was credited less what was charged.' })
-  balance!: string;
-
-  @Field(() => Decimal, { description: 'Held for calls under way.' })
-  reserved!: string;
-
-  @Field(() => Decimal, { description: 'What new calls may use.' })
-  available!: string;
-}
 
 @ObjectType()
 class DimensionCount {
@@ -178,57 +146,8 @@ class UsageArguments extends UsageFilterArguments {
   after?: string | null;
 }
 
-@InputType()
-class CreditWalletInput {
-  @Field(() => ID)
-  tenantId!: string;
-
-  @Field(() => Decimal, { description: 'Above zero.' })
-  amount!: string;
-
-  @Field(() => String, { defaultValue: 'USD', description: 'ISO 4217' })
-  currency!: string;
-
-  @Field(() => String, { description: 'Credits once, however often the same request is sent.' })
-  idempotencyKey!: string;
-
-  @Field(() => String, { description: 'Kept in the ledger, such as the number of a bank transfer.' })
-  reason!: string;
-}
-
-@ObjectType()
-class CreditWalletPayload extends Payload {
-  @Field(() => ID, { nullable: true })
-  transferId?: string;
-
-  @Field(() => Wallet, { nullable: true, description: 'After the credit.' })
-  wallet?: Wallet;
-}
-
 @Resolver()
 export class BillingResolver {
-  @Policy('wallet:read')
-  @Query(() => Wallet)
-  async wallet(
-    @Ctx() { services }: Context,
-    @CurrentViewer() viewer: Viewer,
-    @Arg('currency', () => String, { defaultValue: 'USD' }) currency: string,
-    @TenantArgument() tenantId: string | null,
-  ): Promise<Wallet> {
-    const scope = orThrow(chooseScope(viewer, tenantId));
-    return toWallet(orThrow(await services.ledger.balanceOf(scope, currency)));
-  }
-
-  @Policy('wallet:read')
-  @Query(() => [Wallet], { description: 'Every currency that the tenant was credited or charged in.' })
-  async wallets(
-    @Ctx() { services }: Context,
-    @CurrentViewer() viewer: Viewer,
-    @TenantArgument() tenantId: string | null,
-  ): Promise<Wallet[]> {
-    return (await services.ledger.balances(orThrow(chooseScope(viewer, tenantId)))).map(toWallet);
-  }
-
   @Policy('usage:read')
   @Query(() => UsageConnection, { description: "The tenant's calls, newest first." })
   async usage(
@@ -259,29 +178,6 @@ export class BillingResolver {
       counts: counts.map(({ dimension, count }) => ({ dimension, count: Number(count) })),
     };
   }
-
-  @Policy('wallet:credit')
-  @Mutation(() => CreditWalletPayload, { description: "Books money that was received onto a tenant's wallet." })
-  async creditWallet(
-    @Ctx() { services }: Context,
-    @CurrentViewer() viewer: Viewer,
-    @Arg('input', () => CreditWalletInput) { tenantId, ...input }: CreditWalletInput,
-  ): Promise<CreditWalletPayload> {
-    const scope = withinTenant(viewer, tenantId);
-    const transfer = await services.ledger.topUp(scope, input);
-    if (transfer instanceof Refusal) return toPayload(transfer, () => ({}));
-    const balance = await services.ledger.balanceOf(scope, input.currency);
-    return toPayload(balance, (after) => ({ transferId: transfer.id, wallet: toWallet(after) }));
-  }
-}
-
-function toWallet({ currency, balance, reserved, available }: Balance): Wallet {
-  return {
-    currency,
-    balance: formatAmount(balance),
-    reserved: formatAmount(reserved),
-    available: formatAmount(available),
-  };
 }
 
 function toUsageEvent(event: UsageEvent): UsageEventType {

@@ -22,6 +22,27 @@ export const Account = defineEntity({
 });
 export type Account = InferEntity<typeof Account>;
 
+export type TransferKind =
+  /** Money that was received. */
+  | 'top_up'
+  /** Money's worth that was given, by hand or for a code. */
+  | 'credit_grant'
+  | 'redemption'
+  /** Received money that was paid back. */
+  | 'refund'
+  /** A credit that has run out. */
+  | 'expiry'
+  /** Set aside for a data plane, and what came back of it. */
+  | 'lease'
+  | 'lease_return'
+  /** What a tenant pays for a call. */
+  | 'usage'
+  /** What a call cost beyond what could be charged to its tenant: the operator's loss. */
+  | 'excess'
+  | 'provider_cost'
+  /** Takes an earlier transfer back, in whole or in part. */
+  | 'correction';
+
 /** A ledger entry: one row, balanced by construction, never changed. */
 export const Transfer = defineEntity({
   name: 'Transfer',
@@ -32,9 +53,13 @@ export const Transfer = defineEntity({
     debitAccountId: p.uuid(),
     creditAccountId: p.uuid(),
     amount: amount(),
-    kind: p.text().$type<'top_up' | 'usage' | 'provider_cost'>(),
+    kind: p.text().$type<TransferKind>(),
     eventId: p.uuid().strictNullable(),
     rateCardVersionId: p.uuid().strictNullable(),
+    /** The credit that a refund or an expiry takes from. */
+    creditId: p.uuid().strictNullable(),
+    leaseId: p.uuid().strictNullable(),
+    correctsTransferId: p.uuid().strictNullable(),
     idempotencyKey: p.text().strictNullable(),
     reason: p.text().strictNullable(),
     actorMemberId: p.uuid().strictNullable(),

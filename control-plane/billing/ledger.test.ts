@@ -48,7 +48,7 @@ describe('top-up', () => {
     );
     expect(transfer).toMatchObject({ amount: 1n, kind: 'top_up', idempotencyKey: 'first' });
     expect(await ledger.balanceOf(ofTenant(customer), 'USD')).toEqual({
-      ...{ currency: 'USD', balance: 1n, reserved: 0n, available: 1n },
+      ...{ currency: 'USD', balance: 1n, reserved: 0n, creditLimit: 0n, available: 1n },
     });
     const audits = await fixture.query('select entry from audit where tenant_id = $1', [customer.tenantId]);
     expect(audits).toHaveLength(1);
@@ -196,8 +196,8 @@ describe('usage', () => {
 
   test('what the operator pays and earns on a tenant is not in the tenant’s balances', async () => {
     expect(await ledger.balances(ofTenant(customer))).toEqual([
-      { currency: 'EUR', balance: -27n, reserved: 0n, available: -27n },
-      { currency: 'USD', balance: -1092n, reserved: 0n, available: -1092n },
+      { currency: 'EUR', balance: -27n, reserved: 0n, creditLimit: 0n, available: -27n },
+      { currency: 'USD', balance: -1092n, reserved: 0n, creditLimit: 0n, available: -1092n },
     ]);
   });
 });

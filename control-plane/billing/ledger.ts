@@ -1,47 +1,44 @@
-import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
 import { parseAmount } from '@pingtoken/shared/money';
+import { asQueryable } from '../database/orm-queryable.js';
 import { checkInput, Refusal, refuse } from '../database/refusal.js';
 import type { RunTransaction, Scope, Transaction } from '../database/transaction.js';
 import { Tenant } from '../tenants/entities.js';
+import { addCredit, DEFAULT_PRIORITY } from '../wallets/add-credit.js';
 import { Account, Transfer } from './entities.js';
+import {
+  currencySchema,
+  futureSchema,
+  idempotencyKeySchema,
+  payableSchema,
+  prioritySchema,
+  reasonSchema,
+} from './inputs.js';
 import { listUsage, summariseUsage } from './usage.js';
 import type { UsageFilter, UsagePage, UsagePageInput, UsageSummary } from './usage.js';
 
-const MAX_TOP_UP = parseAmount('1000000000');
-
-function isCreditable(text: string): boolean {
-  if (!/^\d{1,10}(\.\d{1,12})?$/.test(text)) return false;
-  const amount = parseAmount(text);
-  return amount > 0n && amount <= MAX_TOP_UP;
-}
-
-const printable = (max: number) =>
-  z
-    .string()
-    .trim()
-    .min(1)
-    .max(max)
-    .regex(/^\P{Cc}*$/u, 'must not hold control characters');
-const currencySchema = z.string().regex(/^[A-Z]{3}$/, 'three capital letters (ISO 4217)');
 const topUpInput = z.object({
-  /** Decimal, above zero and at most 10^9, such as `100.00`. */
-  amount: z.string().refine(isCreditable, 'a decimal number such as "100.00", above zero and at most 1000000000'),
+  amount: payableSchema,
   currency: currencySchema,
-  /** The same key with the same input credits once, however often it is sent. */
-  idempotencyKey: printable(200),
-  reason: printable(500),
+  idempotencyKey: idempotencyKeySchema,
+  reason: reasonSchema,
+  /** Whether money was received for it, or it is given. */
+  isGranted: z.boolean().default(false),
+  priority: prioritySchema.default(DEFAULT_PRIORITY),
+  expiresAt: z.date().nullish(),
 });
 export type TopUpInput = z.input<typeof topUpInput>;
 
 /** Units of one currency. */
 export interface Balance {
   readonly currency: string;
-  /** Settled: what was credited less what was charged. */
+  /** Settled: what was credited less what was charged. Below zero where a postpaid tenant owes. */
   readonly balance: bigint;
-  /** Held by leases for calls under way. */
+  /** Set aside for data planes, for calls under way and to come. */
   readonly reserved: bigint;
-  /** What new calls may use. */
+  /** How far below zero the balance may go. */
+  readonly creditLimit: bigint;
+  /** What can still be set aside for new calls. */
   readonly available: bigint;
 }
 
@@ -69,7 +66,7 @@ export function createLedger({ run }: { run: RunTransaction }): Ledger {
       const checked = checkInput(z.object({ currency: currencySchema }), { currency });
       if (checked instanceof Refusal) return checked;
       const balances = await run(scope, findBalances);
-      return balances.find((balance) => balance.currency === currency) ?? toBalance(currency, []);
+      return balances.find((balance) => balance.currency === currency) ?? toBalance(currency, [], 0n);
     },
 
     balances: (scope) => run(scope, findBalances),
@@ -81,54 +78,46 @@ export function createLedger({ run }: { run: RunTransaction }): Ledger {
 async function topUp(transaction: Transaction, input: z.output<typeof topUpInput>): Promise<Transfer | Refusal> {
   const { em, scope } = transaction;
   if ((await em.findOne(Tenant, { id: scope.tenantId })) === null) return refuse('not_found', ['tenantId']);
-  const amount = parseAmount(input.amount);
-  // Accounts in the order that the worker opens them in, see workers/usage-statements.
-  const fundingId = await openAccount(transaction, 'funding', input.currency);
-  const walletId = await openAccount(transaction, 'wallet', input.currency);
-  // Of two requests with one key at once, the second waits here for the first and then finds its transfer.
-  const inserted = await em.execute<{ id: string }[]>(
-    `insert into transfer (
-       id, tenant_id, debit_account_id, credit_account_id, amount, kind, idempotency_key, reason, actor_member_id
-     ) values (?, ?, ?, ?, ?, 'top_up', ?, ?, ?)
-     on conflict (tenant_id, idempotency_key) where idempotency_key is not null do nothing
-     returning id`,
-    [
-      ...[uuidv7(), scope.tenantId, fundingId, walletId, amount.toString()],
-      ...[input.idempotencyKey, input.reason, scope.actorMemberId],
-    ],
-  );
-  const transfer = await em.findOneOrFail(Transfer, { idempotencyKey: input.idempotencyKey });
-  if (inserted.length === 0) {
-    const isSame =
-      transfer.creditAccountId === walletId && transfer.amount === amount && transfer.reason === input.reason;
-    return isSame ? transfer : refuse('idempotency_mismatch', ['idempotencyKey']);
-  }
-  const details = { transferId: transfer.id, amount: input.amount, currency: input.currency };
+  const { currency, priority, idempotencyKey, reason, expiresAt = null } = input;
+  const added = await addCredit(asQueryable(transaction), {
+    ...{ tenantId: scope.tenantId, actorMemberId: scope.actorMemberId, currency, priority, expiresAt },
+    ...{ idempotencyKey, reason, amount: parseAmount(input.amount), kind: input.isGranted ? 'credit_grant' : 'top_up' },
+  });
+  if (added instanceof Refusal) return added;
+  const transfer = await em.findOneOrFail(Transfer, { id: added.transferId });
+  if (!added.isNew) return transfer;
+  // Asked for the first time only: a repetition may come when the time is over.
+  const isOver = expiresAt !== null && !futureSchema.safeParse(expiresAt).success;
+  if (isOver) return refuse('invalid_request', ['expiresAt'], 'must lie in the future');
+  const details = { transferId: transfer.id, amount: input.amount, currency };
   await transaction.audit({ action: 'wallet-credited', subjectKind: 'tenant', subjectId: scope.tenantId, details });
   return transfer;
 }
 
-async function openAccount({ em, scope }: Transaction, kind: 'funding' | 'wallet', currency: string): Promise<string> {
-  const rows = await em.execute<{ id: string }[]>('select ledger_account(?, ?, ?) as id', [
-    ...[scope.tenantId, kind, currency],
-  ]);
-  const id = rows[0]?.id;
-  if (id === undefined) throw new Error('the account could not be opened');
-  return id;
+interface TermsRow {
+  readonly currency: string;
+  readonly credit_limit: string;
 }
 
-async function findBalances({ em }: Transaction): Promise<Balance[]> {
+async function findBalances({ em, scope }: Transaction): Promise<Balance[]> {
   const accounts = await em.find(Account, { kind: { $in: ['wallet', 'leased'] } });
-  return [...Map.groupBy(accounts, (account) => account.currency)]
-    .map(([currency, rows]) => toBalance(currency, rows))
-    .sort((a, b) => (a.currency < b.currency ? -1 : 1));
+  const terms = await em.execute<TermsRow[]>(
+    `select currency, credit_limit::text from wallet_terms join tenant on tenant.id = wallet_terms.tenant_id
+     where tenant.id = ?::uuid and tenant.billing_mode = 'postpaid'`,
+    [scope.tenantId],
+  );
+  const limits = new Map(terms.map((row) => [row.currency, BigInt(row.credit_limit)]));
+  const byCurrency = Map.groupBy(accounts, (account) => account.currency);
+  return [...new Set([...byCurrency.keys(), ...limits.keys()])]
+    .sort()
+    .map((currency) => toBalance(currency, byCurrency.get(currency) ?? [], limits.get(currency) ?? 0n));
 }
 
-function toBalance(currency: string, accounts: readonly Account[]): Balance {
+function toBalance(currency: string, accounts: readonly Account[], creditLimit: bigint): Balance {
   const heldIn = (kind: Account['kind']): bigint => {
     const account = accounts.find((candidate) => candidate.kind === kind);
     return account === undefined ? 0n : account.credits - account.debits;
   };
-  const [balance, reserved] = [heldIn('wallet'), heldIn('leased')];
-  return { currency, balance, reserved, available: balance - reserved };
+  const [free, reserved] = [heldIn('wallet'), heldIn('leased')];
+  return { currency, balance: free + reserved, reserved, creditLimit, available: free + creditLimit };
 }

@@ -52,7 +52,7 @@ async function tamper(statement: string, values: unknown[]): Promise<void> {
 }
 
 test('a ledger that the platform wrote has no differences', async () => {
-  expect(await verifyLedger({ pool })).toEqual({ accounts: 5, events: 1500, transfers: 3001, differences: [] });
+  expect(await verifyLedger({ pool })).toEqual({ accounts: 7, events: 1500, transfers: 3001, differences: [] });
 });
 
 test.each([

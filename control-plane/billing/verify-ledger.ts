@@ -2,15 +2,8 @@ import { priceCall, priceOf, UnpricedDimensionError } from '@pingtoken/shared/pr
 import type { RateCardVersion, ServiceTier, Usage } from '@pingtoken/shared/rate-card';
 import type { Attempt } from '@pingtoken/shared/usage-event';
 import { createRateCardVersions, type RateCardVersions } from '../workers/rate-card-versions.js';
+import { WALLET_CHECKS, type LedgerDifference } from './wallet-checks.js';
 import { inTransaction, type ConnectionPool, type Queryable } from '../database/sql.js';
-
-/** A place where the ledger is not what its own records say that it must be. */
-export interface LedgerDifference {
-  readonly about: 'account' | 'event' | 'transfer' | 'free-tokens';
-  readonly id: string;
-  readonly expected: string;
-  readonly found: string;
-}
 
 export interface LedgerReport {
   readonly accounts: number;
@@ -21,11 +14,21 @@ export interface LedgerReport {
 }
 
 const MAX_DIFFERENCES = 1000;
+
+async function findWalletDifferences(connection: Queryable): Promise<LedgerDifference[]> {
+  const found: LedgerDifference[] = [];
+  for (const { about, text } of WALLET_CHECKS) {
+    found.push(...(await findDifferences(connection, `${text} limit ${MAX_DIFFERENCES}`, about)));
+  }
+  return found;
+}
+
 const PAGE_SIZE = 1000;
 
 /**
  * Computes the ledger again from what cannot be edited: totals of accounts from transfers, transfers from usage events and
- * rate card versions, free tokens used up from those of the events. Reads one consistent state, while calls go on, and changes nothing. Needs the `worker` login.
+ * rate card versions, and from both what is used up of free tokens, credits, leases and budgets. Reads one consistent state,
+ * while calls go on, and changes nothing. Needs the `worker` login.
  */
 export function verifyLedger({ pool }: { pool: ConnectionPool }): Promise<LedgerReport> {
   return inTransaction(pool, async (connection) => {
@@ -39,6 +42,7 @@ export function verifyLedger({ pool }: { pool: ConnectionPool }): Promise<Ledger
       ...(await findDifferences(connection, WRONG_TOTALS, 'account')),
       ...(await findDifferences(connection, WRONG_TRANSFERS, 'transfer')),
       ...(await findDifferences(connection, WRONG_FREE_TOKENS, 'free-tokens')),
+      ...(await findWalletDifferences(connection)),
       ...(await findWrongEvents(connection)),
     ].slice(0, MAX_DIFFERENCES);
     const counted = (key: 'accounts' | 'events' | 'transfers'): number => Number(rows[0]?.[key]);
@@ -77,9 +81,14 @@ const WRONG_TRANSFERS = `
   where debit.tenant_id <> transfer.tenant_id or credit.tenant_id <> transfer.tenant_id
     or debit.currency <> credit.currency
     or (transfer.kind, debit.kind, credit.kind) not in (
-      ('top_up', 'funding', 'wallet'), ('usage', 'wallet', 'revenue'), ('provider_cost', 'provider_cost', 'provider_payable')
+      ('top_up', 'funding', 'wallet'), ('credit_grant', 'adjustment', 'wallet'), ('redemption', 'adjustment', 'wallet'),
+      ('refund', 'wallet', 'funding'), ('expiry', 'wallet', 'adjustment'), ('correction', 'revenue', 'wallet'),
+      ('lease', 'wallet', 'leased'), ('lease_return', 'leased', 'wallet'),
+      ('usage', 'wallet', 'revenue'), ('usage', 'leased', 'revenue'), ('excess', 'operator_loss', 'revenue'),
+      ('provider_cost', 'provider_cost', 'provider_payable')
     )
-    or (transfer.kind <> 'top_up') <> (transfer.event_id is not null)
+    or (transfer.kind in ('usage', 'excess', 'provider_cost')) <> (transfer.event_id is not null)
+    or (transfer.kind = 'usage' and (debit.kind = 'leased') <> (transfer.lease_id is not null))
     or (transfer.event_id is not null and event.id is null)
   limit ${MAX_DIFFERENCES}`;
 
@@ -135,11 +144,17 @@ async function readPage(database: Queryable, after: string | null): Promise<Even
     text: `
       select event.id, event.tenant_id, event.usage, event.price_card_version_id, event.amount, event.currency, event.attempts,
         event.admitted_at, event.service_tier, event.free_tokens,
-        (select array_agg(
-            concat_ws(' ', booking.kind, booking.rate_card_version_id, booking.tenant_id, account.currency, booking.amount))
-         from (select * from transfer where event_id = event.id and kind = 'usage'
-               union all select * from transfer where event_id = event.id and kind = 'provider_cost') booking
-         join account on account.id = booking.debit_account_id) as booked
+        (select array_agg(concat_ws(' ', kind, rate_card_version_id, tenant_id, currency, amount))
+         from (
+           select sale.kind, booking.rate_card_version_id, booking.tenant_id, account.currency, sum(booking.amount) as amount
+           from (select * from transfer where event_id = event.id and kind = 'usage'
+                 union all select * from transfer where event_id = event.id and kind = 'excess'
+                 union all select * from transfer where event_id = event.id and kind = 'provider_cost') booking
+             join account on account.id = booking.debit_account_id
+             -- What the tenant pays and what the operator loses are the price together.
+             cross join lateral (select case booking.kind when 'excess' then 'usage' else booking.kind end as kind) sale
+           group by 1, 2, 3, 4
+         ) summed) as booked
       from usage_event event
       where $1::uuid is null or event.id > $1::uuid
       order by event.id limit ${PAGE_SIZE}`,

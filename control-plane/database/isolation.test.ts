@@ -141,7 +141,7 @@ describe('row-level security', () => {
 
   it("keeps the operator's earnings and other tenants' credentials from tenants", async () => {
     const accounts = await asTenant(first.tenantId, () => api.query<{ kind: string }>('select kind from account'));
-    expect(accounts.rows.map(({ kind }) => kind)).toEqual(['wallet']);
+    expect(accounts.rows.map(({ kind }) => kind).sort()).toEqual(['adjustment', 'leased', 'wallet']);
     const [provider] = await controlPlane.services.providers.list(controlPlane.operator);
     expectDone(
       await controlPlane.services.providers.createCredential(controlPlane.operator, {

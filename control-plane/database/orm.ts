@@ -15,6 +15,7 @@ import { Migration0001Foundations } from './migrations/migration-0001-foundation
 import { Migration0002Catalogue } from './migrations/migration-0002-catalogue.js';
 import { Migration0003EndUsers } from './migrations/migration-0003-end-users.js';
 import { Migration0004Prices } from './migrations/migration-0004-prices.js';
+import { Migration0005Wallets } from './migrations/migration-0005-wallets.js';
 import { Migration0006Routes } from './migrations/migration-0006-routes.js';
 import { Migration0007Plans } from './migrations/migration-0007-plans.js';
 import { Migration0001PersonKeys } from './person-key-migrations/migration-0001-person-keys.js';
@@ -53,6 +54,7 @@ const PLATFORM_MIGRATIONS = [
   Migration0002Catalogue,
   Migration0003EndUsers,
   Migration0004Prices,
+  Migration0005Wallets,
   Migration0006Routes,
   Migration0007Plans,
 ];

@@ -16,6 +16,8 @@ import { PassthroughResolver } from '../routes/passthrough.graphql.js';
 import { RoutesResolver } from '../routes/routes.graphql.js';
 import { TargetsResolver } from '../routes/targets.graphql.js';
 import { TenantsResolver } from '../tenants/tenants.graphql.js';
+import { RedemptionCodesResolver } from '../wallets/redemption-codes.graphql.js';
+import { WalletsResolver } from '../wallets/wallets.graphql.js';
 import { checkPolicy } from './policy.js';
 
 /** The whole API. Inputs are checked by the modules' own schemas, which also serve callers other than GraphQL. */
@@ -36,6 +38,8 @@ export function buildApiSchema(): GraphQLSchema {
       PricingResolver,
       PriceQuoteResolver,
       BillingResolver,
+      WalletsResolver,
+      RedemptionCodesResolver,
       DataPlanesResolver,
     ],
     authChecker: checkPolicy,

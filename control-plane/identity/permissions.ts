@@ -29,6 +29,8 @@ export const PERMISSIONS = {
   'rate-card:manage': ['operator'],
   'wallet:read': ['operator', 'owner', 'member'],
   'wallet:credit': ['operator'],
+  'wallet:redeem': ['operator', 'owner', 'member'],
+  'wallet:configure': ['operator', 'owner'],
   'usage:read': ['operator', 'owner', 'member'],
   'tenant:list': ['operator'],
   'tenant:manage': ['operator'],

@@ -89,6 +89,7 @@ export function createRegistration({ run, vault, blindIndex, mode }: Registratio
           organizationName,
           status: 'active',
           createdAt,
+          billingMode: 'prepaid',
           endUsers: 'pseudonym',
           pseudonymKey: createSymmetricKey(),
           ...NO_TERMS,

@@ -39,6 +39,8 @@ export interface Prepared {
 
 const DEMO_EMAIL = 'demo@pingtoken.example';
 const DEMO_CREDIT_USD = '100';
+/** The demonstration is never to stop for want of money, and has a limit all the same. */
+const DEMO_CREDIT_LIMIT_USD = '10000';
 
 /**
  * Brings the databases of a one-machine installation to where its first call can be made: schema, operator, policy, data planes,
@@ -107,5 +109,8 @@ async function ensureDemoTenant(services: Services, apiKey: string): Promise<Sco
     reason: 'demonstration credit',
   };
   expectDone(await services.ledger.topUp(scope, credit));
+  const { billingMode } = expectDone(await services.wallets.terms(scope, 'USD'));
+  const terms = { billingMode: 'postpaid', currency: 'USD', creditLimit: DEMO_CREDIT_LIMIT_USD } as const;
+  if (billingMode !== 'postpaid') expectDone(await services.wallets.setTerms(scope, terms));
   return scope;
 }

@@ -11,6 +11,8 @@ export const Tenant = defineEntity({
     organizationName: p.text().strictNullable(),
     status: p.text().$type<'active' | 'suspended'>(),
     createdAt: instant(),
+    /** Prepaid: calls take what the wallet holds. Postpaid: it may go below zero, down to the credit limit. */
+    billingMode: p.text().$type<'prepaid' | 'postpaid'>(),
     /** What providers are told of the tenant's own end users. */
     endUsers: p.text().$type<'pseudonym' | 'drop'>(),
     /** Makes the pseudonyms, 32 bytes. With it goes all that ties them to anybody. */

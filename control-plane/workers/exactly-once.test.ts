@@ -76,7 +76,7 @@ const PRICE_OF_ONE = 750_000_000n;
 
 describe('a worker that dies', () => {
   /** Of a batch that meets every case: its cards, keys and accounts are new. The last one is the commit. */
-  const STATEMENTS = 13;
+  const STATEMENTS = 16;
   const deaths = Array.from({ length: STATEMENTS }, (_, index) => index + 1).flatMap((at) => [
     { at, afterwards: false },
     { at, afterwards: true },
@@ -102,7 +102,7 @@ describe('any order of deliveries', () => {
     first: fc.integer({ min: 1, max: SIZE }),
     count: fc.integer({ min: 1, max: SIZE }),
     worker: fc.nat(1),
-    death: fc.option(fc.record({ at: fc.integer({ min: 1, max: 11 }), afterwards: fc.boolean() }), { freq: 3 }),
+    death: fc.option(fc.record({ at: fc.integer({ min: 1, max: 14 }), afterwards: fc.boolean() }), { freq: 3 }),
     alone: fc.boolean(),
   });
   const plan = fc.record({

@@ -1,5 +1,6 @@
 import type { UsageBatch } from '@pingtoken/shared/usage-batch';
 import type { UsageEvent } from '@pingtoken/shared/usage-event';
+import type { Charge } from './charge-events.js';
 import { bookFreeTokens, lockFreeTokens } from './free-tokens.js';
 import { createKeyOwners, type KeyOwners } from './key-owners.js';
 import { hasStorableText, quarantine, type QuarantinedRecord } from './quarantine.js';
@@ -22,6 +23,8 @@ export interface IngestResult {
   readonly confirmedSeq: number;
   /** Events that this batch brought into the ledger. */
   readonly settled: readonly SettledEvent[];
+  /** Calls of it whose tenants could not be charged with all that they cost: the operator's losses. */
+  readonly losses: readonly Charge[];
   /** Records that the ledger held already, under another sequence number. */
   readonly duplicates: number;
   readonly quarantined: readonly QuarantinedRecord[];
@@ -70,7 +73,7 @@ async function ingestBatch(
   if (lastSeq <= spool.confirmedSeq) {
     // The data plane sends again because it was not told; it is told again.
     await confirmSpool(connection, { spoolId, confirmedSeq: spool.confirmedSeq, dataPlaneId });
-    return { confirmedSeq: spool.confirmedSeq, settled: [], duplicates: 0, quarantined: [] };
+    return { confirmedSeq: spool.confirmedSeq, settled: [], losses: [], duplicates: 0, quarantined: [] };
   }
   const records = batch.events
     .map((record, index) => ({ record, seq: batch.firstSeq + index }))
@@ -83,7 +86,8 @@ async function ingestBatch(
   const quarantined = [...refused, ...written.refused];
   await quarantine(connection, spoolId, quarantined);
   await confirmSpool(connection, { spoolId, confirmedSeq: lastSeq, dataPlaneId });
-  return { confirmedSeq: lastSeq, settled: written.settled, duplicates: written.duplicates, quarantined };
+  const { losses, duplicates } = written;
+  return { confirmedSeq: lastSeq, settled: written.settled, losses, duplicates, quarantined };
 }
 
 interface SettleRecordsOptions {

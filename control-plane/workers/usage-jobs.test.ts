@@ -10,7 +10,13 @@ const logger = pino({ level: 'silent' });
 const [spoolId, otherSpoolId, dataPlaneId] = [crypto.randomUUID(), crypto.randomUUID(), crypto.randomUUID()];
 const records = await packRecords([Buffer.from('{}')]);
 const job = (firstSeq: number, of = spoolId) => ({ dataPlaneId, spoolId: of, firstSeq, count: 1, records });
-const result = (confirmedSeq: number): IngestResult => ({ confirmedSeq, settled: [], duplicates: 0, quarantined: [] });
+const result = (confirmedSeq: number): IngestResult => ({
+  confirmedSeq,
+  settled: [],
+  losses: [],
+  duplicates: 0,
+  quarantined: [],
+});
 
 test('batches of one spool go one after the other, a failed one included; other spools do not wait', async () => {
   const log: string[] = [];

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { formatAmount } from '@pingtoken/shared/money';
 import { openUsageJob, UnreadableBatchError, usageJobSchema, type UsageJob } from '@pingtoken/shared/usage-batch';
 import { EarlyJobError, HopelessJobError } from '../queue.js';
 import { SpoolGapError, type IngestResult, type IngestUsage } from './ingest-usage.js';
@@ -25,6 +26,11 @@ export function createUsageJobs({ ingest, logger, onIngested }: UsageJobsOptions
       const result = await ingest(await openUsageJob(job));
       for (const { seq, reason } of result.quarantined)
         logger.warn({ ...place, seq, reason }, 'a usage record was set aside');
+      for (const { settled, excess } of result.losses) {
+        const { eventId, tenantId } = settled.event;
+        const loss = { amount: formatAmount(excess), currency: settled.currency };
+        logger.error({ ...place, eventId, tenantId, ...loss }, 'a call cost more than its tenant can be charged with');
+      }
       if (result.duplicates > 0) logger.info({ ...place, duplicates: result.duplicates }, 'usage was known already');
       onIngested(result);
     } catch (error) {

@@ -1,10 +1,14 @@
 import type { QuarantinedRecord } from './quarantine.js';
 import type { SettledEvent } from './settle-event.js';
 import { isDataError, sqlState, type Queryable } from '../database/sql.js';
-import { insertEvents, insertTransfers } from './usage-statements.js';
+import type { Charge } from './charge-events.js';
+import { chargeCalls } from './charge-calls.js';
+import { insertEvents } from './usage-statements.js';
 
 export interface Written {
   readonly settled: readonly SettledEvent[];
+  /** What could not be charged to their tenants. */
+  readonly losses: readonly Charge[];
   readonly duplicates: number;
   readonly refused: readonly QuarantinedRecord[];
 }
@@ -14,14 +18,15 @@ export type WriteEvents = (connection: Queryable, settled: readonly SettledEvent
 
 /** All in two statements; what the database refuses in one record fails the whole. */
 export const writeTogether: WriteEvents = async (connection, settled) => {
-  if (settled.length === 0) return { settled: [], duplicates: 0, refused: [] };
+  if (settled.length === 0) return { settled: [], losses: [], duplicates: 0, refused: [] };
   const { first, repeated } = splitRepeated(settled);
   const insertedIds = await insertEvents(connection, first);
   const inserted = first.filter(({ event }) => insertedIds.has(event.eventId));
-  await insertTransfers(connection, inserted);
+  const charges = await chargeCalls(connection, inserted);
+  const losses = charges.filter(({ excess }) => excess > 0n);
   const known = [...repeated, ...first.filter(({ event }) => !insertedIds.has(event.eventId))];
   const refused = await findContradictions(connection, known);
-  return { settled: inserted, duplicates: known.length - refused.length, refused };
+  return { settled: inserted, losses, duplicates: known.length - refused.length, refused };
 };
 
 /** Halves a set until the records that the database refuses are alone; everything else is written. */
@@ -37,13 +42,14 @@ export const writeApart: WriteEvents = async (connection, settled) => {
     const [only] = settled;
     if (only !== undefined && settled.length === 1) {
       const reason = `the database refuses it: ${sqlState(error) ?? 'unknown'}`;
-      return { settled: [], duplicates: 0, refused: [{ seq: only.event.seq, record: only.event, reason }] };
+      return { settled: [], losses: [], duplicates: 0, refused: [{ seq: only.event.seq, record: only.event, reason }] };
     }
     const middle = Math.floor(settled.length / 2);
     const left = await writeApart(connection, settled.slice(0, middle));
     const right = await writeApart(connection, settled.slice(middle));
     return {
       settled: [...left.settled, ...right.settled],
+      losses: [...left.losses, ...right.losses],
       duplicates: left.duplicates + right.duplicates,
       refused: [...left.refused, ...right.refused],
     };

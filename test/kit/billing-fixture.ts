@@ -15,7 +15,8 @@ export interface Customer {
 
 /** Rows that usage refers to, written as the tables' owner, past every rule that the control plane would apply. */
 export interface BillingFixture {
-  createCustomer(): Promise<Customer>;
+  /** One that pays afterwards, unless said otherwise: what it calls needs no credit. */
+  createCustomer(billingMode?: 'prepaid' | 'postpaid'): Promise<Customer>;
   createDataPlane(status?: 'enrolled' | 'revoked'): Promise<string>;
   createVersion(
     rates: RateCardVersion['rates'],
@@ -30,9 +31,9 @@ export function createBillingFixture(ownerUrl: string): BillingFixture {
   const query = async <Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> =>
     (await pool.query<Row>(text, values)).rows;
   return {
-    async createCustomer() {
+    async createCustomer(billingMode = 'postpaid') {
       const [tenantId, personId, memberId, apiKeyId] = [uuidv7(), uuidv7(), uuidv7(), uuidv7()];
-      await query(`insert into tenant (id, kind) values ($1, 'person')`, [tenantId]);
+      await query(`insert into tenant (id, kind, billing_mode) values ($1, 'person', $2)`, [tenantId, billingMode]);
       await query(
         `insert into person (id, tenant_id, email_index, email_sealed, name_sealed, password_hash, sealing_key)
          values ($1::uuid, $2, $1::text, '', '', '', '')`,
