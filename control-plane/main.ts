@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import type { ReadyMessage } from '@pingtoken/shared/wire';
+import { createLeaseLink } from './allocation/lease-link.js';
 import { openPool } from './database/sql.js';
 import { readControlPlaneEnvironment } from './environment.js';
 import { createControlPlaneApp } from './graphql/server.js';
@@ -20,7 +21,7 @@ const logger = pino({ level: environment.LOG_LEVEL, base: { process: 'control-pl
 const services = await openServices(environment, logger);
 const pool = openPool({
   url: environment.WORKER_DATABASE_URL,
-  size: 6,
+  size: 10,
   onError: (error) => {
     logger.warn({ error: error.message }, 'an idle database connection failed');
   },
@@ -40,7 +41,7 @@ const configLink = createConfigLink({
 });
 const { app, stop } = await createControlPlaneApp({
   services,
-  configLink: configLink.router,
+  dataPlaneLinks: [configLink.router, createLeaseLink({ pool, logger })],
   trustedProxies: environment.TRUSTED_PROXIES.split(',').filter((range) => range.trim() !== ''),
   logger,
 });

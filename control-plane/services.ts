@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { createLeases, type Leases } from './allocation/leases.js';
 import { createLedger, type Ledger } from './billing/ledger.js';
 import { createCatalogue, type Catalogue } from './catalogue/catalogue-service.js';
 import { openPersonKeyDatabase, openPlatformDatabase } from './database/orm.js';
@@ -45,6 +46,7 @@ export interface Services {
   readonly priceQuotes: PriceQuotes;
   readonly ledger: Ledger;
   readonly wallets: Wallets;
+  readonly leases: Leases;
   readonly redemptionCodes: RedemptionCodes;
   readonly dataPlanes: DataPlanes;
   close(): Promise<void>;
@@ -102,6 +104,7 @@ export async function openServices(settings: ServiceSettings, logger: Logger): P
     priceQuotes: createPriceQuotes({ run }),
     ledger: createLedger({ run }),
     wallets: createWallets({ run }),
+    leases: createLeases({ run }),
     redemptionCodes: createRedemptionCodes({ run }),
     dataPlanes: createDataPlanes({ run }),
     async close() {

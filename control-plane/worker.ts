@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import { USAGE_QUEUE, type ReadyMessage } from '@pingtoken/shared/wire';
+import { createLeaseCloser } from './allocation/close-leases.js';
 import { openPersonKeyDatabase } from './database/orm.js';
 import { createPersonVault } from './identity/person-vault.js';
 import { openQueueWorker } from './queue.js';
@@ -38,6 +39,7 @@ const notices = transport && createNoticeSender({ database: pool, vault, transpo
 const announcer = createPriceAnnouncer({ pool, vault, logger });
 const partitions = createUsagePartitions({ database: pool, logger });
 const creditExpiry = createCreditExpiry({ pool, logger });
+const leaseCloser = createLeaseCloser({ pool, logger });
 const callLog = environment.LOG_CALLS ? createCallLog({ logger }) : null;
 const processJob = createUsageJobs({
   ingest: createUsageIngest({ pool }),
@@ -61,6 +63,7 @@ if (notices === null) logger.warn('MAIL_URL is not set: mails wait in the outbox
 notices?.start();
 announcer.start();
 creditExpiry.start();
+leaseCloser.start();
 logger.info('the worker is ready');
 const ready: ReadyMessage = { type: 'ready', ports: [] };
 process.send?.(ready);
@@ -72,7 +75,7 @@ async function drain(): Promise<void> {
   draining = true;
   setTimeout(() => process.exit(0), DRAIN_MS).unref();
   partitions.stop();
-  await Promise.all([worker.close(), notices?.stop(), announcer.stop(), creditExpiry.stop()]);
+  await Promise.all([worker.close(), notices?.stop(), announcer.stop(), creditExpiry.stop(), leaseCloser.stop()]);
   callLog?.flush();
   transport?.close();
   await pool.end();

@@ -6,12 +6,16 @@ export function crossedThresholds({
   spent,
   limit,
   told,
+  isUsedUp = false,
 }: {
   /** Units, as is the limit. */
   readonly spent: bigint;
   readonly limit: bigint;
   /** The highest threshold that was told of. */
   readonly told: number;
+  /** A call did not fit into what is left; of a budget that is nearly spent, that is its end. */
+  readonly isUsedUp?: boolean;
 }): number[] {
-  return THRESHOLDS.filter((percent) => percent > told && spent * 100n >= limit * BigInt(percent));
+  const has = (percent: number): boolean => spent * 100n >= limit * BigInt(percent);
+  return THRESHOLDS.filter((percent) => percent > told && (has(percent) || (isUsedUp && percent === 100 && has(80))));
 }

@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import type { GraphQLSchema } from 'graphql';
 import { buildSchemaSync } from 'type-graphql';
+import { LeasesResolver } from '../allocation/leases.graphql.js';
 import { BillingResolver } from '../billing/billing.graphql.js';
 import { CatalogueResolver } from '../catalogue/catalogue.graphql.js';
 import { IdentityResolver } from '../identity/identity.graphql.js';
@@ -40,6 +41,7 @@ export function buildApiSchema(): GraphQLSchema {
       BillingResolver,
       WalletsResolver,
       RedemptionCodesResolver,
+      LeasesResolver,
       DataPlanesResolver,
     ],
     authChecker: checkPolicy,

@@ -15,8 +15,8 @@ import { buildApiSchema } from './schema.js';
 
 interface ControlPlaneOptions {
   readonly services: Services;
-  /** The config link's own routes. */
-  readonly configLink: Router;
+  /** What data planes dial: the config link, and the allocator of leases. */
+  readonly dataPlaneLinks: readonly Router[];
   /** Ranges as Express' `trust proxy` takes them; empty for none. */
   readonly trustedProxies: readonly string[];
   readonly logger: Logger;
@@ -32,7 +32,7 @@ export interface ControlPlaneApp {
 }
 
 export async function createControlPlaneApp(options: ControlPlaneOptions): Promise<ControlPlaneApp> {
-  const { services, configLink, trustedProxies, logger } = options;
+  const { services, dataPlaneLinks, trustedProxies, logger } = options;
   const armor = new ApolloArmor({
     maxDepth: { n: 10 },
     maxAliases: { n: 20 },
@@ -64,7 +64,7 @@ export async function createControlPlaneApp(options: ControlPlaneOptions): Promi
   app.set('trust proxy', [...trustedProxies]);
   app.use(helmet());
   app.get('/healthz', (_request, response) => void response.type('text/plain').send('ok'));
-  app.use(configLink);
+  app.use(...dataPlaneLinks);
   app.use(
     '/graphql',
     express.json({ limit: MAX_REQUEST }),

@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import express, { type Request, type Response, type Router } from 'express';
+import express, { type Request, type Router } from 'express';
 import type pg from 'pg';
 import type { Logger } from 'pino';
 import { z } from 'zod';
@@ -8,9 +8,10 @@ import { readSigningKey, seal } from '@pingtoken/shared/crypto';
 import { spoolConfirmationSchema, type SpoolConfirmation } from '@pingtoken/shared/lease';
 import { CONFIG_LINK, parseJson } from '@pingtoken/shared/wire';
 import { openContentKey } from '../providers/providers.js';
+import { asDataPlane, type DataPlaneHandler } from './as-data-plane.js';
 import { createConfigDocument } from './config-document.js';
 import type { ConfigHead, ConfigLog } from './config-log.js';
-import { identifyDataPlane, type KnownDataPlane } from './data-plane-identity.js';
+import type { KnownDataPlane } from './data-plane-identity.js';
 import type { Notifications } from './notifications.js';
 import { createStandingLinks, write, type StandingLinks } from './standing-links.js';
 
@@ -78,20 +79,7 @@ export function createConfigLink(options: ConfigLinkOptions): ConfigLink {
   };
 }
 
-type Handler = (request: Request, response: Response, dataPlane: KnownDataPlane) => Promise<void>;
-
-function asDataPlane(pool: pg.Pool, handle: Handler) {
-  return async (request: Request, response: Response): Promise<void> => {
-    const dataPlane = await identifyDataPlane(pool, request.headers.authorization);
-    if (dataPlane === null) {
-      response.status(401).json({ error: { code: 'unauthenticated', message: 'Not an enrolled data plane.' } });
-      return;
-    }
-    await handle(request, response, dataPlane);
-  };
-}
-
-function openStream(pool: pg.Pool, links: StandingLinks): Handler {
+function openStream(pool: pg.Pool, links: StandingLinks): DataPlaneHandler {
   return async (request, response, dataPlane) => {
     response.writeHead(200, {
       'content-type': 'text/event-stream',
@@ -105,7 +93,7 @@ function openStream(pool: pg.Pool, links: StandingLinks): Handler {
   };
 }
 
-function sendSnapshot(log: ConfigLog, signingKey: KeyObject, makeHeader: HeaderMaker): Handler {
+function sendSnapshot(log: ConfigLog, signingKey: KeyObject, makeHeader: HeaderMaker): DataPlaneHandler {
   return (_request, response, dataPlane) =>
     log.snapshot(async (head, batches) => {
       const document = createConfigDocument(await makeHeader(dataPlane, null, head), signingKey);
@@ -153,7 +141,7 @@ function readState(request: Request): ConfigHead | null {
   return { epoch: Number(match[1]), seq: Number(match[2]), chain };
 }
 
-function recordAck(pool: pg.Pool): Handler {
+function recordAck(pool: pg.Pool): DataPlaneHandler {
   return async (request, response, { id }) => {
     const parsed = configAckSchema.safeParse(request.body);
     if (!parsed.success) {

@@ -56,6 +56,8 @@ export interface LockedWindow extends BudgetWindowKey {
   readonly leased: bigint;
   /** The highest percentage that was told of. */
   readonly told: number;
+  /** No call fits into what is left: as good as spent to the last unit. */
+  readonly isUsedUp?: boolean;
 }
 
 interface LockedRow {

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { parseAddressRanges } from '@pingtoken/shared/address-ranges';
 import { createSigningPair, createSymmetricKey, type SigningPair } from '@pingtoken/shared/crypto';
+import { createLeaseLink } from '../../control-plane/allocation/lease-link.js';
 import { createControlPlaneApp } from '../../control-plane/graphql/server.js';
 import { openPool } from '../../control-plane/database/sql.js';
 import { install } from '../../control-plane/installation.js';
@@ -76,7 +77,7 @@ export async function startControlPlane(
   });
   const { app, stop } = await createControlPlaneApp({
     services,
-    configLink: configLink.router,
+    dataPlaneLinks: [configLink.router, createLeaseLink({ pool, logger })],
     trustedProxies: [],
     logger,
   });

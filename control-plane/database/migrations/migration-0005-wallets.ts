@@ -217,6 +217,7 @@ const GRANTS = `
   grant update (voided_at) on redemption_batch to pingtoken_group_api;
   grant update (redeemed_by, redeemed_at) on redemption_code to pingtoken_group_api;
   grant select on budget_window, lease, lease_spool to pingtoken_group_api;
+  grant update (fenced_at, lost_at) on lease_spool to pingtoken_group_api;
 
   grant select on wallet_terms, credit, budget to pingtoken_group_worker;
   grant update (low_balance_told) on wallet_terms to pingtoken_group_worker;
