@@ -1,3 +1,4 @@
+import type { Usage } from '@pingtoken/shared/rate-card';
 import { admitRealtime, type RealtimeCall } from '../admit/admit.js';
 import { authenticate } from '../authenticate.js';
 import type { Prepared } from '../forward/outgoing.js';
@@ -59,8 +60,21 @@ export function findTranscriber(way: SessionWay, model: string): string | Refusa
   return isRefusal(admitted) ? admitted : admitted.attempts[0].upstreamModel;
 }
 
-/** Admits one more call and writes its start record. */
-export async function beginCall(way: SessionWay, meter: Meter, call: RealtimeCall): Promise<MeteredCall | Refusal> {
+/**
+ * Admits one more call and writes its start record.
+ * @param assumed what is charged where nothing is reported: asked for when the call ends
+ */
+export async function beginCall(
+  way: SessionWay,
+  meter: Meter,
+  { call, assumed }: { readonly call: RealtimeCall; readonly assumed: () => Usage },
+): Promise<MeteredCall | Refusal> {
   const admitted = readmit(way, call);
-  return isRefusal(admitted) ? admitted : meter.begin(admitted);
+  if (isRefusal(admitted)) return admitted;
+  return meter.begin({
+    ...admitted,
+    get assumedUsage() {
+      return assumed();
+    },
+  });
 }

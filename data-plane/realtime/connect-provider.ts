@@ -129,6 +129,6 @@ async function readRefusal(answer: IncomingMessage, secret: string): Promise<Con
   }
   const body = length > MAX_ERROR_BYTES ? Buffer.alloc(0) : Buffer.concat(chunks);
   const headers = answerHeaders({ ...answer.headers, 'content-type': undefined }, 'metered');
-  const { json } = convertProviderError({ status, body, secret, dialect: 'openai' }, 'openai');
-  return { kind: 'refused', status, json, headers };
+  const error = convertProviderError({ status, body, secret, dialect: 'openai' }, 'openai');
+  return { kind: 'refused', status: error.status, json: error.json, headers };
 }

@@ -4,13 +4,13 @@ import { readTranscriptionUsage } from '../dialects/operations/audio-usage.js';
 import { readRealtimeUsage } from '../dialects/operations/realtime-usage.js';
 import { memberOf } from '../dialects/operations/report.js';
 import { decodeKey } from '../dialects/json-request.js';
-import { scanObject } from '../dialects/json-scanner.js';
+import { scanObject, type Range } from '../dialects/json-scanner.js';
 
 /** What a message of the provider means to us; of most, nothing. */
 export type ProviderMessage =
   | { readonly kind: 'other' }
   | { readonly kind: 'response-created'; readonly responseId: string }
-  | { readonly kind: 'response-part'; readonly responseId: string }
+  | { readonly kind: 'response-part'; readonly responseId: string; readonly piece: Piece | undefined }
   | {
       readonly kind: 'response-done';
       readonly responseId: string;
@@ -22,8 +22,13 @@ export type ProviderMessage =
   /** How much our account there may still use, which many tenants share. */
   | { readonly kind: 'rate-limits' };
 
+/** A piece of an answer: text (spoken, written, or the arguments of a tool), or so many bytes of sound. */
+export type Piece = { readonly kind: 'text' } | { readonly kind: 'sound'; readonly bytes: number };
+
 const OTHER: ProviderMessage = { kind: 'other' };
-const KEYS: ReadonlySet<string> = new Set(['type', 'response_id']);
+const KEYS: ReadonlySet<string> = new Set(['type', 'response_id', 'delta']);
+/** Under the name of the API, and under that of its preview. */
+const SOUND = /^response\.(?:output_)?audio\.delta$/;
 
 /**
  * Reads a message by its raw bytes: only those that open or close an account are parsed, and sound goes by unread.
@@ -55,8 +60,22 @@ export function readProviderMessage(bytes: Buffer): ProviderMessage {
     case 'rate_limits.updated':
       return { kind: 'rate-limits' };
     default:
-      return type.startsWith('response.') ? { kind: 'response-part', responseId: textOf('response_id') } : OTHER;
+      if (!type.startsWith('response.')) return OTHER;
+      return {
+        kind: 'response-part',
+        responseId: textOf('response_id'),
+        piece: pieceOf(type, scan?.values.get('delta')),
+      };
   }
+}
+
+const BASE64_BYTES = 3 / 4;
+
+/** @param delta where it stands, with its quotes */
+function pieceOf(type: string, delta: Range | undefined): Piece | undefined {
+  if (delta === undefined || !type.endsWith('.delta')) return undefined;
+  if (!SOUND.test(type)) return { kind: 'text' };
+  return { kind: 'sound', bytes: Math.floor((delta.end - delta.start - 2) * BASE64_BYTES) };
 }
 
 function responseDone(response: unknown): ProviderMessage {

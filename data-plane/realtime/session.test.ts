@@ -239,14 +239,33 @@ describe('a session', () => {
     ]);
   });
 
-  it('bills an explicit zero as zero, and nothing where nothing is reported', async () => {
+  it('bills an explicit zero as zero', async () => {
     const caller = await open();
     await caller.ask('[[sim tokens=3 usage=zero]]');
-    await caller.ask('[[sim tokens=3 usage=none]]');
     caller.socket.close();
     await caller.closed;
     await eventually(() => sessions().length === 1);
     expect(billed()).toEqual({ input: 0, output: 0, request: 1 });
+  });
+
+  it('counts by itself what is not reported, and says that it did', async () => {
+    const caller = await open();
+    caller.say({ type: 'session.update', session: { output_modalities: ['audio'] } });
+    const first = (await caller.ask('[[sim tokens=3]]'))['usage'] as { input_tokens: number };
+    await caller.ask('[[sim tokens=5 usage=none]]');
+    caller.socket.close();
+    await caller.closed;
+    await eventually(() => responses().length === 2);
+    const [, estimated] = responses();
+    expect(estimated).toMatchObject({
+      billedAttempt: 0,
+      attempts: [
+        {
+          countedBy: 'estimated',
+          usage: { input: first.input_tokens, output: 5, audioOutput: 5, request: 1 },
+        },
+      ],
+    });
   });
 
   it('ends when its key is revoked', async () => {

@@ -271,6 +271,42 @@ describe('two sides of a session', () => {
     expect(ends()).toMatchObject([{ outcome: 'provider-failed' }]);
   });
 
+  it.each([true, false])(
+    'bill what was delivered where a cancelled response is not reported, text: %s',
+    async (isText) => {
+      const usage = { input_tokens: 7, output_tokens: 3 };
+      const pieces = isText ? ['output_text', 'output_text'] : ['audio', 'output_audio', 'audio_transcript'];
+      const heard: string[] = [];
+      provider.onUpgrade = accept((socket) => {
+        socket.on('message', (data: Buffer) => heard.push(data.toString()));
+        const events = [
+          { type: 'response.created', response: { id: 'a' } },
+          { type: 'response.done', response: { id: 'a', usage } },
+          { type: 'response.created', response: { id: 'b' } },
+          ...pieces.map((name) => ({
+            type: `response.${name}.delta`,
+            response_id: 'b',
+            delta: isText || name.includes('transcript') ? 'x' : Buffer.alloc(2_400).toString('base64'),
+          })),
+          { type: 'response.output_text.delta', response_id: 'another', delta: 'x' },
+        ];
+        for (const event of events) socket.send(JSON.stringify(event));
+      });
+      const caller = await open();
+      await caller.next('response.output_text.delta');
+      await eventually(() => caller.heard.length === pieces.length + 4);
+      caller.socket.terminate();
+      await eventually(() => ends().length === 3);
+      expect(heard).toEqual(['{"type":"response.cancel","response_id":"b"}']);
+      const counted = isText ? { output: 2 } : { output: 1, audioOutput: 2 };
+      expect(
+        ends().find(({ outcome, billedAttempt }) => outcome === 'caller-left' && billedAttempt === 0),
+      ).toMatchObject({
+        attempts: [{ countedBy: 'estimated', usage: { input: 7, request: 1, ...counted } }],
+      });
+    },
+  );
+
   it('book each response once, whatever is repeated, mixed or never opened', async () => {
     const usage = { input_tokens: 2, output_tokens: 3 };
     const created = (id: string) => ({ type: 'response.created', response: { id } });

@@ -172,7 +172,7 @@ export class Upgrader {
       call,
       times,
       logger,
-      begin: (asked) => beginCall(way, meter, asked),
+      begin: (asked, assumed) => beginCall(way, meter, { call: asked, assumed }),
       findTranscriber: (model) => findTranscriber(way, model),
       recheck: () => {
         const admitted = readmit(way, { operation: 'realtime', model: way.request.model });
