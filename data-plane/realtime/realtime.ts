@@ -1,17 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Logger } from 'pino';
 import type { DataPlaneEnvironment } from '../environment.js';
 import { OpenCalls } from '../forward/open-calls.js';
 import { createUpstreamAddresses, createUpstreamAgents } from '../forward/upstream-address.js';
 import { refuse } from '../http-error.js';
-import type { Meter } from '../meter/meter.js';
-import type { Observer } from '../observe.js';
-import type { Snapshot } from '../snapshot.js';
 import { CLOSE_CODES } from './close-session.js';
 import type { ConnectOptions } from './connect-provider.js';
 import type { OpenSession, SessionTimes } from './session.js';
-import { Upgrader } from './upgrader.js';
+import { Upgrader, type UpgraderOptions } from './upgrader.js';
 
 export type RealtimeEnvironment = Pick<
   DataPlaneEnvironment,
@@ -24,13 +20,8 @@ export type RealtimeEnvironment = Pick<
   | 'PRIVATE_UPSTREAMS'
 >;
 
-export interface RealtimeOptions {
+export interface RealtimeOptions extends Omit<UpgraderOptions, 'open' | 'connecting' | 'times'> {
   readonly environment: RealtimeEnvironment;
-  readonly snapshot: Snapshot;
-  readonly meter: Meter;
-  readonly observer: Observer;
-  readonly isDraining: () => boolean;
-  readonly logger: Logger;
 }
 
 /** Sessions over WebSockets, from the upgrade to their end. */

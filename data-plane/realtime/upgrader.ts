@@ -1,22 +1,29 @@
 import { ServerResponse, type IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { ERROR_CODES } from '@pingtoken/shared/error-code';
 import type { Outcome } from '@pingtoken/shared/usage-event';
 import type { OpenCalls } from '../forward/open-calls.js';
 import { isRefusal, refuse, type Answer, type Refusal } from '../http-error.js';
-import type { MeteredCall } from '../meter/meter.js';
+import type { Meter, MeteredCall } from '../meter/meter.js';
+import type { Observer } from '../observe.js';
 import { createRequestId } from '../receive.js';
+import type { Snapshot } from '../snapshot.js';
 import { admitSession, beginCall, findTranscriber, readmit, type SessionWay } from './admission.js';
 import { connectProvider, type Connected, type ConnectOptions } from './connect-provider.js';
 import { HeldCaller } from './held-caller.js';
 import { Opening } from './opening.js';
-import type { RealtimeOptions } from './realtime.js';
 import { receiveUpgrade, SESSION_PROTOCOL, type SessionRequest } from './receive-upgrade.js';
 import { passRefusal, refuseUpgrade } from './refuse-upgrade.js';
 import { Session, type OpenSession, type SessionTimes } from './session.js';
 
-export interface UpgraderOptions extends Omit<RealtimeOptions, 'environment'> {
+export interface UpgraderOptions {
+  readonly snapshot: Snapshot;
+  readonly meter: Meter;
+  readonly observer: Observer;
+  readonly isDraining: () => boolean;
+  readonly logger: Logger;
   readonly open: OpenCalls<OpenSession>;
   readonly connecting: ConnectOptions;
   readonly times: SessionTimes;

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startProviderSimulator, type RunningSimulator } from '../../control-plane/standalone/simulator/server.js';
-import { eventually, startGateway, type GatewayFixture } from '../../test/kit/gateway-fixture.js';
-import { openSession, userText, type RealtimeCaller } from '../../test/kit/realtime-caller.js';
-import { createSimulatorBooks } from '../../test/kit/simulator-books.js';
+import { eventually, startGateway, type GatewayFixture } from '../kit/gateway-fixture.js';
+import { openSession, userText, type RealtimeCaller } from '../kit/realtime-caller.js';
+import { createSimulatorBooks } from '../kit/simulator-books.js';
 
 let simulator: RunningSimulator;
 let gateway: GatewayFixture;
