@@ -4,6 +4,7 @@ import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import type { ErrorCode } from '@pingtoken/shared/error-code';
 import { CHAT_DIALECTS } from '../dialects/chat/chat-dialects.js';
 import { openAiErrorType } from '../dialects/openai-error-type.js';
+import { cleanErrorText } from './clean-error.js';
 
 const text = z.string().nullish();
 const detail = z.looseObject({ retryDelay: z.string().optional() });
@@ -18,7 +19,6 @@ const errorSchema = z.object({
 });
 
 const MAX_MESSAGE_CHARACTERS = 4096;
-const ORGANISATION = /\b(?:org|proj)[-_][A-Za-z0-9]{6,}/g;
 
 export interface ProviderFailure {
   readonly status: number;
@@ -44,8 +44,7 @@ export function convertProviderError(failure: ProviderFailure, caller: Dialect):
   const { body, secret } = failure;
   const status = statusFor(failure.status, caller);
   const parsed = parse(body);
-  const clean = (value: string): string =>
-    value.replaceAll(secret, '***').replace(ORGANISATION, '***').slice(0, MAX_MESSAGE_CHARACTERS);
+  const clean = (value: string): string => cleanErrorText(value, secret).slice(0, MAX_MESSAGE_CHARACTERS);
   const message = parsed === undefined ? `The provider answered with status ${status}.` : clean(parsed.message);
   const param = typeof parsed?.param === 'string' ? clean(parsed.param) : null;
   const retryAfter = readRetryDelay(parsed);

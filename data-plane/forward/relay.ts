@@ -4,6 +4,7 @@ import type { ErrorCode } from '@pingtoken/shared/error-code';
 import { ERROR_CODES } from '@pingtoken/shared/error-code';
 import type { Outcome } from '@pingtoken/shared/usage-event';
 import { CHAT_DIALECTS } from '../dialects/chat/chat-dialects.js';
+import { SERVICE_TIER_HEADER, tierOf } from '../dialects/service-tier.js';
 import { refuse, sendRefusal } from '../http-error.js';
 import type { MeteredCall } from '../meter/meter.js';
 import type { Answer, Recipient } from './answer.js';
@@ -81,6 +82,7 @@ export class Relay implements Listed, Recipient {
     if (this.#isOver) return;
     const isStream = EVENT_STREAM.test(headers['content-type'] ?? '');
     this.call.providerAnswered(status, isStream);
+    this.call.serviceTierReported(tierOf(headers[SERVICE_TIER_HEADER]));
     const answer = takeAnswer(this, { status, headers, isStream });
     if (typeof answer === 'string') this.fail('upstream_failed', 'provider-failed', answer);
     else this.#answer = answer;

@@ -1,11 +1,14 @@
 import type { ServerResponse } from 'node:http';
+import { parseJson } from '@pingtoken/shared/wire';
 import { isErrorReport } from '../dialects/error-report.js';
+import { readServiceTier } from '../dialects/service-tier.js';
 import { BodyUsage } from '../meter/body-usage.js';
 import type { MeteredCall } from '../meter/meter.js';
 import { StreamUsage } from '../meter/stream-usage.js';
 import { usageReaderOf, type UsageReader } from '../meter/usage-reader.js';
 import { answerHeaders, contentLength } from './answer-headers.js';
 import type { Answer, AnswerHead, Recipient } from './answer.js';
+import { cleanErrorData } from './clean-error.js';
 
 function headOf({ routed }: MeteredCall, { headers }: AnswerHead): string[] {
   const kind = routed.task.kind === 'metered' ? 'metered' : 'passthrough';
@@ -64,6 +67,7 @@ export class RelayedBody implements Answer {
     const { call } = this.recipient;
     const body = this.#usage?.result() ?? {};
     call.usageReported(this.#reader.readBody(body));
+    call.serviceTierReported(readServiceTier(body));
     if (isErrorReport(body)) call.nothingDelivered();
   }
 }
@@ -122,9 +126,10 @@ export class RelayedStream implements Answer {
 
 function tapStream(call: MeteredCall, reader: UsageReader | undefined): StreamUsage {
   const { task } = call.routed;
+  const cleanError = (data: string): string => cleanErrorData(data, call.attempt.secret);
   if (reader === undefined || task.kind === 'passthrough') {
     call.usageReported({ request: 1 });
-    return new StreamUsage({ hides: false, usageMark: '"usage"', onData: () => undefined });
+    return new StreamUsage({ ...PASSED_THROUGH, cleanError });
   }
   const { dialect, streamed } = task.request;
   const stream = reader.readStream();
@@ -136,5 +141,29 @@ function tapStream(call: MeteredCall, reader: UsageReader | undefined): StreamUs
     onData: (data) => {
       call.usageReported(stream.push({ event: undefined, data }), stream.countsPromptOnly);
     },
+    tierMark: reader.tierMark,
+    onTier: (data) => {
+      const tier = readServiceTier(parseOrNothing(data));
+      call.serviceTierReported(tier);
+      return tier !== undefined;
+    },
+    cleanError,
   });
+}
+
+/** What it says of tokens is not asked for. */
+const PASSED_THROUGH = {
+  hides: false,
+  usageMark: '"usage"',
+  onData: () => undefined,
+  tierMark: '"service_tier"',
+  onTier: () => true,
+};
+
+function parseOrNothing(data: string): unknown {
+  try {
+    return parseJson(data);
+  } catch {
+    return undefined;
+  }
 }

@@ -1,7 +1,8 @@
 import { createParser, type EventSourceParser } from 'eventsource-parser';
-import type { Usage } from '@pingtoken/shared/rate-card';
+import type { ServiceTier, Usage } from '@pingtoken/shared/rate-card';
 import type { ChatEvent, ChatStreamReader, ChatStreamWriter } from '../dialects/chat/chat.js';
 import { parseJsonExactly, stringifyExactly } from '../dialects/chat/json.js';
+import { readServiceTier } from '../dialects/service-tier.js';
 import type { AnswerConversion, ConvertedAnswer, Translation } from './outgoing.js';
 
 /** A whole answer longer than this is not held to be translated. */
@@ -11,6 +12,7 @@ const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 export class AnswerTranslator {
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
+  #serviceTier: ServiceTier | undefined;
 
   constructor(
     private readonly translation: Translation | AnswerConversion,
@@ -26,11 +28,17 @@ export class AnswerTranslator {
     return true;
   }
 
+  /** Of an answer that has been read. */
+  get serviceTier(): ServiceTier | undefined {
+    return this.#serviceTier;
+  }
+
   /** @returns undefined when the body is no answer of the provider's dialect */
   end(): ConvertedAnswer | undefined {
     if ('convertAnswer' in this.translation) return this.translation.convertAnswer(this.body());
     const { provider, caller } = this.translation;
     const body = parse(this.body());
+    this.#serviceTier = readServiceTier(body);
     const answer = provider.readAnswer(body);
     if (answer === undefined) return undefined;
     return { json: stringifyExactly(caller.writeAnswer(answer, this.model)), usage: answer.usage };
@@ -48,7 +56,7 @@ export class AnswerTranslator {
   }
 }
 
-function parse(body: Buffer): unknown {
+function parse(body: Buffer | string): unknown {
   try {
     return parseJsonExactly(body.toString());
   } catch {
@@ -57,6 +65,10 @@ function parse(body: Buffer): unknown {
 }
 
 /** One event of a provider's is never longer: what claims to be would be held in memory for ever. */
+/** Events that are asked for their service tier. */
+const TIER_LOOKS = 4;
+const TIER_MARK = /"service_?[Tt]ier"/;
+
 const MAX_EVENT_CHARACTERS = 32 * 1024 * 1024;
 
 export interface StreamTranslatorOptions {
@@ -64,6 +76,9 @@ export interface StreamTranslatorOptions {
   readonly model: string;
   /** @param ofPromptOnly the report came before the answer */
   readonly onUsage: (usage: Usage, ofPromptOnly: boolean) => void;
+  readonly onServiceTier: (tier: ServiceTier) => void;
+  /** Takes out of the provider's words what the caller may not read. */
+  readonly cleanText: (text: string) => string;
 }
 
 /** Translates a stream of events as it comes; they may be split at any byte. */
@@ -74,19 +89,32 @@ export class StreamTranslator {
   readonly #writer: ChatStreamWriter;
   #text = '';
   #sawError = false;
+  #tierLooks = TIER_LOOKS;
   #sinceEvent = 0;
 
-  constructor({ provider, caller, request }: Translation, { model, onUsage }: StreamTranslatorOptions) {
+  constructor(
+    { provider, caller, request }: Translation,
+    { model, onUsage, onServiceTier, cleanText }: StreamTranslatorOptions,
+  ) {
     this.#reader = provider.createStreamReader();
     this.#writer = caller.createStreamWriter({ model, wantsUsage: request.wantsStreamUsage });
     const take = (event: ChatEvent): void => {
       if (event.kind === 'usage') onUsage(event.usage, event.ofPromptOnly === true);
-      else if (event.kind === 'error') this.#sawError = true;
-      this.#text += this.#writer.push(event);
+      if (event.kind !== 'error') this.#text += this.#writer.push(event);
+      else {
+        this.#sawError = true;
+        const { code, message } = event.error;
+        this.#text += this.#writer.push({ kind: 'error', error: { code, message: cleanText(message) } });
+      }
     };
     this.#parser = createParser({
       onEvent: ({ event, data }) => {
         this.#sinceEvent = 0;
+        if (this.#tierLooks > 0 && TIER_MARK.test(data)) {
+          const tier = readServiceTier(parse(data));
+          this.#tierLooks = tier === undefined ? this.#tierLooks - 1 : 0;
+          if (tier !== undefined) onServiceTier(tier);
+        }
         for (const each of this.#reader.push({ event, data })) take(each);
       },
     });

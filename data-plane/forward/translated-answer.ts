@@ -1,5 +1,6 @@
 import { sendJson } from '../http-error.js';
 import { answerHeaders } from './answer-headers.js';
+import { cleanErrorText } from './clean-error.js';
 import { failUnusable, type Answer, type AnswerHead, type Recipient } from './answer.js';
 import type { AnswerConversion, Translation } from './outgoing.js';
 import { AnswerTranslator, StreamTranslator } from './translate-answer.js';
@@ -30,6 +31,7 @@ export class TranslatedBody implements Answer {
     const { call } = this.recipient;
     const { status, headers } = this.head;
     call.usageReported(answer.usage);
+    call.serviceTierReported(this.#translator.serviceTier);
     if (answer.usage === undefined) call.passedOn(this.#translator.body());
     this.recipient.finish('completed', status, () => {
       sendJson(call.routed, status, answer.json, answerHeaders({ ...headers, 'content-type': undefined }, 'metered'));
@@ -58,6 +60,10 @@ export class TranslatedStream implements Answer {
       onUsage: (usage, ofPromptOnly) => {
         call.usageReported(usage, ofPromptOnly);
       },
+      onServiceTier: (tier) => {
+        call.serviceTierReported(tier);
+      },
+      cleanText: (text) => cleanErrorText(text, call.attempt.secret),
     });
     recipient.beginStream(head.status, ['x-request-id', requestId, ...answerHeaders(head.headers, 'metered')]);
   }

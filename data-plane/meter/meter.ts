@@ -1,4 +1,4 @@
-import type { Usage } from '@pingtoken/shared/rate-card';
+import type { ServiceTier, Usage } from '@pingtoken/shared/rate-card';
 import type { Attempt, Outcome } from '@pingtoken/shared/usage-event';
 import { readCallerClient } from '../admit/caller-client.js';
 import type { AddressRange } from '../environment.js';
@@ -40,7 +40,7 @@ export function createMeter({ spool, clientSealers, observer, trustedProxies, es
         eventId: routed.requestId,
         streamed: routed.streamed,
         admittedAt: routed.admittedAt,
-        attempts: [attemptRecord(routed.attempts[0], null, NOT_COUNTED)],
+        attempts: [attemptRecord(routed.attempts[0], null, NOT_COUNTED, undefined)],
       };
       try {
         await spool.start(start);
@@ -121,8 +121,13 @@ interface Counted {
 
 const NOT_COUNTED: Counted = { usage: {}, countedBy: 'none' };
 
-function attemptRecord(attempt: PlannedAttempt, status: number | null, { usage, countedBy }: Counted): Attempt {
-  return {
+function attemptRecord(
+  attempt: PlannedAttempt,
+  status: number | null,
+  { usage, countedBy }: Counted,
+  serviceTier: ServiceTier | undefined,
+): Attempt {
+  const record: Attempt = {
     targetId: attempt.targetId,
     providerId: attempt.provider.id,
     credentialId: attempt.credentialId,
@@ -132,6 +137,9 @@ function attemptRecord(attempt: PlannedAttempt, status: number | null, { usage, 
     countedBy,
     costCardVersionId: attempt.costCardVersionId,
   };
+  // Nearly every call is of the standard tier, which is meant where none is named.
+  if (serviceTier !== undefined && serviceTier !== 'standard') record.serviceTier = serviceTier;
+  return record;
 }
 
 /** The tenant pays for what was delivered, unless the provider or we broke it off. */
@@ -162,6 +170,7 @@ export class MeteredCall {
   #wasInVain = false;
   #counter: DeliveredCounter | undefined;
   #isStream = false;
+  #serviceTier: ServiceTier | undefined;
   #streamed: boolean;
   #isSettled = false;
 
@@ -198,6 +207,11 @@ export class MeteredCall {
     if (ofPromptOnly) return;
     this.#counter?.discard();
     this.#counter = undefined;
+  }
+
+  /** By which the provider says that it serves the call; a later word replaces an earlier one. */
+  serviceTierReported(tier: ServiceTier | undefined): void {
+    this.#serviceTier = tier ?? this.#serviceTier;
   }
 
   /** Bytes of the provider's answer, untranslated, that were passed on to the caller. They are not copied. */
@@ -267,7 +281,7 @@ export class MeteredCall {
       ...ending,
       streamed: this.#streamed,
       firstByteMs: this.#firstByteMs,
-      attempts: [attemptRecord(this.attempt, this.#providerStatus, counted)],
+      attempts: [attemptRecord(this.attempt, this.#providerStatus, counted, this.#serviceTier)],
       billedAttempt: isCharged && counted.countedBy !== 'none' ? 0 : null,
     });
   }

@@ -1,11 +1,20 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { openAiChat } from '../dialects/chat/openai/openai.js';
-import { StreamUsage } from './stream-usage.js';
+import { StreamUsage, type StreamUsageOptions } from './stream-usage.js';
 
 const CONTENT = '{"choices":[{"delta":{"content":"héllo 🙂 \\"usage\\": "}}],"usage":null}';
 const LAST = '{"choices":[{"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}';
 const USAGE = '{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":6}}';
+
+const TAP: StreamUsageOptions = {
+  hides: false,
+  usageMark: '"usage"',
+  onData: () => undefined,
+  tierMark: '"service_tier"',
+  onTier: () => true,
+  cleanError: (data) => data,
+};
 
 interface Tapped {
   readonly passed: string;
@@ -17,8 +26,8 @@ function tap(bytes: Buffer, sizes: readonly number[], hides: boolean): Tapped {
   const usages: object[] = [];
   const reader = openAiChat.createUsageReader();
   const stream = new StreamUsage({
+    ...TAP,
     hides,
-    usageMark: '"usage"',
     onData: (data) => {
       const usage = reader.push({ event: undefined, data });
       if (usage !== undefined) usages.push(usage);
@@ -83,7 +92,7 @@ describe('the tap of a stream', () => {
   it('loses no byte of anything that is no event stream', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), cuts, fc.boolean(), (bytes, sizes, hides) => {
-        const stream = new StreamUsage({ hides, usageMark: '"usage"', onData: () => undefined });
+        const stream = new StreamUsage({ ...TAP, hides });
         const out: Buffer[] = [];
         let at = 0;
         for (let turn = 0; at < bytes.length; turn += 1) {
@@ -98,7 +107,7 @@ describe('the tap of a stream', () => {
   });
 
   it('passes each event the moment it is complete', () => {
-    const stream = new StreamUsage({ hides: true, usageMark: '"usage"', onData: () => undefined });
+    const stream = new StreamUsage({ ...TAP, hides: true });
     expect(stream.push(Buffer.from(`data: ${CONTENT}\n`)).length).toBe(0);
     expect(stream.push(Buffer.from('\ndata: {"cho')).toString()).toBe(`data: ${CONTENT}\n\n`);
   });
@@ -118,12 +127,75 @@ describe('the tap of a stream', () => {
   });
 
   it('holds no more than it may of an event without end', () => {
-    const stream = new StreamUsage({ hides: true, usageMark: '"usage"', onData: () => undefined });
+    const stream = new StreamUsage({ ...TAP, hides: true });
     let passed = stream.push(Buffer.from('data: ')).length;
     for (let round = 0; round < 80; round += 1) passed += stream.push(Buffer.alloc(65_536, 'x')).length;
     expect(80 * 65_536 + 6 - passed).toBeLessThanOrEqual(4 * 1024 * 1024);
     expect(stream.isInsidePassedEvent).toBe(true);
     expect(stream.push(Buffer.from(`\n\ndata: ${USAGE}\n\ndata: z\n\n`)).toString()).toBe('\n\ndata: z\n\n');
+  });
+
+  it('finds the usage of an event that is not finished, and hides it too', () => {
+    const { passed, usages } = tap(Buffer.from(`data: ${CONTENT}\n\ndata: ${USAGE}`), [7], true);
+    expect(passed).toBe(`data: ${CONTENT}\n\n`);
+    expect(usages).toHaveLength(1);
+  });
+
+  it('asks no more events for the tier than the first that names it, and few where none does', () => {
+    for (const [answer, looks] of [
+      [true, 1],
+      [false, 4],
+    ] as const) {
+      let asked = 0;
+      const onTier = (): boolean => {
+        asked += 1;
+        return answer;
+      };
+      const stream = new StreamUsage({ ...TAP, onTier });
+      stream.push(Buffer.from(`data: ${CONTENT}\n\n`));
+      for (let each = 0; each < 9; each += 1) stream.push(Buffer.from('data: {"service_tier":"auto"}\n\n'));
+      expect(asked).toBe(looks);
+    }
+  });
+
+  const cleanError = (data: string): string => data.replaceAll('secret', '***');
+
+  it.each([
+    ['data: {"error":{"message":"a secret"}}', 'data: {"error":{"message":"a ***"}}'],
+    [
+      'event: error\ndata: {"type":"error","error":{"message":"secret"}}',
+      'event: error\ndata: {"type":"error","error":{"message":"***"}}',
+    ],
+    ['event:error\r\ndata: not secret', 'event:error\ndata: not ***'],
+    [
+      'data: {"id":"x","error":{"message":"secret"},"choices":[]}',
+      'data: {"id":"x","error":{"message":"***"},"choices":[]}',
+    ],
+    [': secret\ndata: {"error":\ndata: "secret"}', 'data: {"error":\ndata: "***"}'],
+    ['{"error":{"message":"secret"}}', 'data: {"error":{"message":"***"}}'],
+  ])('passes an error on without what may not pass, wherever it is cut: %s', (event, passed) => {
+    for (const end of ['\n\n', '\r\n\r\n', '\r\r', '']) {
+      for (let size = 1; size < event.length + 4; size += 1) {
+        const stream = new StreamUsage({ ...TAP, cleanError });
+        const bytes = Buffer.from(`data: ${CONTENT}\n\n${event}${end}${end === '' ? '' : 'data: [DONE]\n\n'}`);
+        const out: Buffer[] = [];
+        for (let at = 0; at < bytes.length; at += size) out.push(stream.push(bytes.subarray(at, at + size)));
+        out.push(stream.end());
+        expect(Buffer.concat(out).toString()).toBe(
+          `data: ${CONTENT}\n\n${passed}\n\n${end === '' ? '' : 'data: [DONE]\n\n'}`,
+        );
+        expect(stream.sawError).toBe(true);
+      }
+    }
+  });
+
+  it('leaves an error as it came where nothing has to go, and an answer that speaks of one', () => {
+    const text = 'event: error\r\nid: 1\r\ndata: {"type":"error" ,"error":{"message":"overloaded"}}\r\n\r\n';
+    const { stream, passed } = tap(Buffer.from(text), [5], false);
+    expect(passed).toBe(text);
+    expect(stream.sawError).toBe(true);
+    const spoken = 'data: {"choices":[{"delta":{"content":"error"}}],"error":null}\n\n';
+    expect(tap(Buffer.from(spoken), [5], false).stream.sawError).toBe(false);
   });
 
   it('notices an error that the provider reports inside the stream', () => {

@@ -1,15 +1,12 @@
-import { parseJson } from '@pingtoken/shared/wire';
+import { isUsageOnly, join, mayHoldUsage, NOTHING, readData, readErrorData, replaceData } from './stream-event.js';
 
 const LF = 0x0a;
 const CR = 0x0d;
-const SPACE = 0x20;
-const COLON = 0x3a;
-const LETTER_N = 0x6e;
 
 const MAX_EVENT_BYTES = 4 * 1024 * 1024;
 
-const ERROR_MARK = Buffer.from('"error"');
-const DATA_FIELD = Buffer.from('data');
+/** Events that are asked for their service tier: the first ones may say only what was asked for. */
+const TIER_LOOKS = 4;
 
 export interface StreamUsageOptions {
   /** Take the usage chunk out: the caller did not ask for it. */
@@ -23,6 +20,12 @@ export interface StreamUsageOptions {
   readonly maxEventBytes?: number;
   /** Receives the data of each event that may report usage; a later report replaces an earlier one. */
   readonly onData: (data: string) => void;
+  /** Bytes without which an event names no service tier. */
+  readonly tierMark: string;
+  /** Receives the data of the first events that may name it. @returns whether one did */
+  readonly onTier: (data: string) => boolean;
+  /** @returns the data of an error event as the caller may have it, the very same text where that is as it came */
+  readonly cleanError: (data: string) => string;
 }
 
 /**
@@ -30,14 +33,14 @@ export interface StreamUsageOptions {
  * CRLF or CR; comments and data of several lines are understood.
  * https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
  *
- * Nothing is changed. Events go on whole, as soon as they are complete: a stream that dies can then be ended with an error
+ * Nothing is changed but an error that says too much. Events go on whole, as soon as they are complete: a stream that dies can then be ended with an error
  * event that a client reads as one. With `hides`, the one event that has usage and no choices is left out.
  */
 export class StreamUsage {
-  readonly #hides: boolean;
+  readonly #options: StreamUsageOptions;
   readonly #usageMark: Buffer;
-  readonly #onData: (data: string) => void;
   readonly #maxEventBytes: number;
+  #tierLooks = TIER_LOOKS;
   /** The beginning of the event at hand, from earlier chunks. */
   #held: Buffer[] = [];
   #heldBytes = 0;
@@ -46,14 +49,13 @@ export class StreamUsage {
   #afterCr = false;
   /** The last event ended with a CR at the end of its chunk: an LF that comes first is still part of it. */
   #endsAfterCr = false;
-  #lastWasHidden = false;
+  #lastWasReplaced = false;
   #sawError = false;
 
-  constructor({ hides, usageMark, onData, maxEventBytes = MAX_EVENT_BYTES }: StreamUsageOptions) {
-    this.#hides = hides;
-    this.#usageMark = Buffer.from(usageMark);
-    this.#onData = onData;
-    this.#maxEventBytes = maxEventBytes;
+  constructor(options: StreamUsageOptions) {
+    this.#options = options;
+    this.#usageMark = Buffer.from(options.usageMark);
+    this.#maxEventBytes = options.maxEventBytes ?? MAX_EVENT_BYTES;
   }
 
   /** The provider reported an error inside the stream. */
@@ -70,7 +72,7 @@ export class StreamUsage {
     let at = 0;
     if (this.#endsAfterCr && chunk[0] === LF) {
       at = eventStart = 1;
-      if (this.#lastWasHidden) passFrom = 1;
+      if (this.#lastWasReplaced) passFrom = 1;
     }
     this.#endsAfterCr = false;
     for (; at < chunk.length; at += 1) {
@@ -78,11 +80,12 @@ export class StreamUsage {
       if (chunk[at] === CR && chunk[at + 1] === LF) at += 1;
       this.#endsAfterCr = chunk[at] === CR && at + 1 === chunk.length;
       const end = at + 1;
-      if (this.#isHidden(chunk.subarray(eventStart, end))) {
+      const replaced = this.#judge(chunk.subarray(eventStart, end));
+      if (replaced === undefined) passed.push(...this.#held);
+      else {
         if (eventStart > passFrom) passed.push(chunk.subarray(passFrom, eventStart));
+        if (replaced.length > 0) passed.push(replaced);
         passFrom = end;
-      } else {
-        passed.push(...this.#held);
       }
       this.#beginEvent();
       eventStart = end;
@@ -97,7 +100,8 @@ export class StreamUsage {
 
   /** The stream is over: what was held of an unfinished event. It is the provider's, so the caller gets it. */
   end(): Buffer {
-    return join(this.#held);
+    if (this.#heldBytes === 0) return NOTHING;
+    return this.#judge(NOTHING) ?? join(this.#held);
   }
 
   /** An empty line ends an event. */
@@ -143,74 +147,33 @@ export class StreamUsage {
     return join(passed);
   }
 
-  #isHidden(lastPiece: Buffer): boolean {
-    this.#lastWasHidden = false;
-    if (this.#isOversized) return false;
+  /** @returns what goes on in place of the event at hand; undefined where it goes on as it is */
+  #judge(lastPiece: Buffer): Buffer | undefined {
+    this.#lastWasReplaced = false;
+    if (this.#isOversized) return undefined;
     const event = this.#held.length === 0 ? lastPiece : Buffer.concat([...this.#held, lastPiece]);
-    if (!this.#sawError && event.includes(ERROR_MARK)) this.#sawError = isErrorEvent(event);
-    if (!mayHoldUsage(event, this.#usageMark)) return false;
+    const replaced = this.#cleanError(event) ?? this.#hideUsage(event);
+    this.#lastWasReplaced = replaced !== undefined;
+    return replaced;
+  }
+
+  #cleanError(event: Buffer): Buffer | undefined {
+    const data = readErrorData(event);
+    if (data === undefined) return undefined;
+    this.#sawError = true;
+    const cleaned = this.#options.cleanError(data);
+    return cleaned === data ? undefined : replaceData(event, cleaned);
+  }
+
+  #hideUsage(event: Buffer): Buffer | undefined {
+    const { hides, tierMark, onData, onTier } = this.#options;
+    const mayHold = mayHoldUsage(event, this.#usageMark);
+    const mayTell = this.#tierLooks > 0 && event.includes(tierMark);
+    if (!mayHold && !mayTell) return undefined;
     const data = readData(event).toString();
-    this.#onData(data);
-    this.#lastWasHidden = this.#hides && isUsageOnly(data);
-    return this.#lastWasHidden;
+    if (mayTell) this.#tierLooks = onTier(data) ? 0 : this.#tierLooks - 1;
+    if (!mayHold) return undefined;
+    onData(data);
+    return hides && isUsageOnly(data) ? NOTHING : undefined;
   }
 }
-
-const NOTHING = Buffer.alloc(0);
-
-function join(pieces: readonly Buffer[]): Buffer {
-  const [first = NOTHING] = pieces;
-  return pieces.length <= 1 ? first : Buffer.concat(pieces);
-}
-
-/** Every chunk of a stream says `"usage":null`, so parsing starts only where something else follows. */
-function mayHoldUsage(event: Buffer, mark: Buffer): boolean {
-  for (let at = event.indexOf(mark); at !== -1; at = event.indexOf(mark, at)) {
-    at += mark.length;
-    while (event[at] === SPACE) at += 1;
-    if (event[at] !== COLON) continue;
-    at += 1;
-    while (event[at] === SPACE) at += 1;
-    if (event[at] !== LETTER_N) return true;
-  }
-  return false;
-}
-
-/** OpenAI's last chunk before the end, which has usage and no choices. */
-function isUsageOnly(data: string): boolean {
-  try {
-    const value = parseJson(data);
-    if (typeof value !== 'object' || value === null || !('usage' in value) || !('choices' in value)) return false;
-    const { usage, choices } = value;
-    return typeof usage === 'object' && usage !== null && Array.isArray(choices) && choices.length === 0;
-  } catch {
-    return false;
-  }
-}
-
-/** OpenAI's and Google's object begins with the word, Anthropic's says it as its type. */
-function isErrorEvent(event: Buffer): boolean {
-  return ERROR_EVENT.test(readData(event).subarray(0, ERROR_EVENT_BYTES).toString('latin1'));
-}
-
-const ERROR_EVENT_BYTES = 64;
-const ERROR_EVENT = /^\s*\{\s*(?:"type"\s*:\s*)?"error"\s*[:,}]/;
-
-/** The event's data: the values of its `data` lines, joined with LF; other fields and comments are left out. */
-function readData(event: Buffer): Buffer {
-  const lines: Buffer[] = [];
-  let start = 0;
-  for (let at = 0; at <= event.length; at += 1) {
-    const byte = event[at];
-    if (byte !== LF && byte !== CR && at < event.length) continue;
-    const line = event.subarray(start, at);
-    start = at + 1;
-    if (!line.subarray(0, DATA_FIELD.length).equals(DATA_FIELD) || line[DATA_FIELD.length] !== COLON) continue;
-    const value = line.subarray(DATA_FIELD.length + 1);
-    if (lines.length > 0) lines.push(NEWLINE);
-    lines.push(value[0] === SPACE ? value.subarray(1) : value);
-  }
-  return join(lines);
-}
-
-const NEWLINE = Buffer.from('\n');

@@ -17,6 +17,8 @@ export interface UsageReader {
   readBody(body: Readonly<Record<string, unknown>>): Usage | undefined;
   /** Bytes without which an event of a stream reports no usage. */
   readonly eventMark: string;
+  /** Bytes without which an event names no service tier. */
+  readonly tierMark: string;
   /** Longest event that is looked into. */
   readonly maxEventBytes: number;
   readStream(): ChatUsageReader;
@@ -45,9 +47,10 @@ function chatReader(dialect: Dialect): UsageReader {
   const { usageMark, readUsage: readChatUsage, createUsageReader } = CHAT_DIALECTS[dialect];
   return {
     readsBody: () => true,
-    members: new Set([usageMark.slice(1, -1)]),
+    members: new Set([usageMark.slice(1, -1), 'service_tier']),
     readBody: (body) => readChatUsage(body),
     eventMark: usageMark,
+    tierMark: dialect === 'gemini' ? '"serviceTier"' : '"service_tier"',
     maxEventBytes: MAX_EVENT_BYTES,
     readStream: () => createUsageReader(),
   };
@@ -65,12 +68,13 @@ const FREE: UsageReader = {
   members: new Set(),
   readBody: () => ({}),
   eventMark: '"usage"',
+  tierMark: '"service_tier"',
   maxEventBytes: MAX_EVENT_BYTES,
   readStream: () => ({ push: () => ({}) }),
 };
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i;
-const ALWAYS_READ = ['usage', 'error', 'type'];
+const ALWAYS_READ = ['usage', 'error', 'type', 'service_tier'];
 
 /** Operations whose answers have no dialect but OpenAI's; completions and embeddings report as chat does there. */
 const OPERATION_READERS: Readonly<Partial<Record<string, UsageReader>>> = {
@@ -90,6 +94,7 @@ function operationReader(operation: ReportingOperation, ...members: readonly str
     members: new Set([...ALWAYS_READ, ...members]),
     readBody: (body) => readUsage(operation, body),
     eventMark: '"usage"',
+    tierMark: '"service_tier"',
     maxEventBytes: operation === 'images' ? MAX_PICTURE_EVENT_BYTES : MAX_EVENT_BYTES,
     readStream: () => ({ push: ({ data }) => readUsage(operation, parse(data)) }),
   };
