@@ -288,4 +288,55 @@ describe('a stop', () => {
     await started.exitCode;
     expect(await spoolText()).toContain(String(upstream.requests[0]?.headers['x-request-id']));
   });
+
+  describe('while tokens are counted that the provider did not report', () => {
+    /** A long prompt takes a while; a busy machine takes longer. */
+    const body = JSON.stringify({
+      ...{ model: 'm', stream: true },
+      messages: [{ role: 'user', content: 'Seven lamps burn near old harbour walls. '.repeat(20_000) }],
+    });
+
+    /** @returns when the caller has left, and the provider has been left too */
+    async function leave(port: number): Promise<void> {
+      upstream.respond = (_request, response) => {
+        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        response.write('data: {"choices":[{"index":0,"delta":{"content":"Hello"}}]}\n\n');
+      };
+      const head = `POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${bearer}`;
+      const raw = openRaw(
+        port,
+        `${head}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+      );
+      await eventually(() => raw.received().includes('Hello'), 10_000);
+      raw.socket.destroy();
+      await eventually(() => upstream.aborts.length === 1, 10_000);
+    }
+
+    it('waits for the count', async () => {
+      const started = run({ ESTIMATE_TIMEOUT_MS: '25000' });
+      await leave(await ownPort(started));
+      started.child.kill('SIGTERM');
+      expect(await started.exitCode).toBe(0);
+      const text = await spoolText();
+      expect(text.match(/"outcome":"caller-left"/g)).toHaveLength(1);
+      expect(text).toMatch(/"usage":\{"input":\d{6},"output":1,"request":1\},"countedBy":"estimated"/);
+      expect(text).toContain('"billedAttempt":0');
+    });
+
+    it('by kill leaves the call to the next process, which records it as interrupted, once', async () => {
+      const started = run({ ESTIMATE_TIMEOUT_MS: '25000' });
+      await leave(await ownPort(started));
+      started.child.kill('SIGKILL');
+      await started.exitCode;
+      const id = String(upstream.requests[0]?.headers['x-request-id']);
+      expect(await spoolText()).not.toContain('"outcome"');
+      const next = run();
+      await next.ports;
+      await eventually(() => next.output().includes('usage spool recovered'), 10_000);
+      const text = await spoolText();
+      expect(text.match(/"outcome":"interrupted"/g)).toHaveLength(1);
+      expect(text.match(/"billedAttempt":null/g)).toHaveLength(1);
+      expect(text).toContain(`E ${id} 1 `);
+    });
+  });
 });
