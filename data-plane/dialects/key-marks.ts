@@ -15,16 +15,16 @@ const ESCAPED_CHARACTER_BYTES = 6;
  * call, so that what is costly is done only where it may find something.
  */
 export class KeyMarks {
-  readonly #byLength: readonly (readonly Buffer[])[];
+  readonly #byLength: readonly (readonly Buffer[] | undefined)[];
   readonly #maxBytes: number;
   /** By a byte, 1 where a name may begin with it in one spelling or another. */
   readonly #begins = new Uint8Array(256);
 
   /** @param names in ASCII */
   constructor(names: readonly string[]) {
-    const byLength: Buffer[][] = [];
+    const byLength: (Buffer[] | undefined)[] = [];
     for (const name of names) (byLength[name.length] ??= []).push(Buffer.from(name));
-    this.#byLength = Array.from(byLength, (each) => each ?? []);
+    this.#byLength = byLength;
     this.#maxBytes = byLength.length * ESCAPED_CHARACTER_BYTES;
     const letters = [...names].flatMap((name) => [name.charCodeAt(0), name.toUpperCase().charCodeAt(0)]);
     for (const byte of [...letters, ...FOLDING, BACKSLASH]) this.#begins[byte] = 1;
