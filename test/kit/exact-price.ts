@@ -42,7 +42,7 @@ export async function readPriceList(platform: Platform, model: string): Promise<
 
 function unitsPerOne(dimension: string, amount: string): bigint {
   const units = parseUnits(amount);
-  if (['REQUEST', 'IMAGE', 'WEB_SEARCH'].includes(dimension)) return units;
+  if (['REQUEST', 'IMAGE', 'WEB_SEARCH', 'AUDIO_SECONDS'].includes(dimension)) return units;
   if (units % TOKENS_PER_PRICE !== 0n) throw new Error(`${amount} a million is no whole number of units a token`);
   return units / TOKENS_PER_PRICE;
 }
