@@ -106,6 +106,12 @@ const NAMED: readonly (readonly [Dialect, Operation, string, ...string[]])[] = [
     '{"x":{"file_uri":"HTTPS://u:p@GenerativeLanguage.googleapis.com.:443/x"}}',
     'file file_uri HTTPS://u:p@GenerativeLanguage.googleapis.com.:443/x',
   ],
+  [
+    'gemini',
+    'count-tokens',
+    '{"generateContentRequest":{"cachedContent":"cachedContents/1"}}',
+    'cached-content cachedContent cachedContents/1',
+  ],
   ['gemini', 'chat-completions', '{"x":{"fileUri":"files/a"}}', 'file fileUri files/a'],
   ['gemini', 'chat-completions', '{"x":{"fileUri":"gs://bucket/a"}}', 'file fileUri gs://bucket/a'],
   [

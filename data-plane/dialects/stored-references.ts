@@ -94,7 +94,8 @@ const MESSAGES = rulesOf(
   ['input', 'input_schema', 'schema', 'metadata'],
 );
 
-const cachedContent: Rule = { kind: 'cached-content', by: 'value', isTopLevel: true };
+/** Of the body, or of the request in it whose tokens are to be counted. */
+const cachedContent: Rule = { kind: 'cached-content', by: 'value' };
 const fileUri: Rule = { kind: 'file', by: 'uri' };
 const searchStore: Rule = { kind: 'search-store', by: 'presence' };
 
