@@ -5,7 +5,7 @@ import { parseJson } from '@pingtoken/shared/wire';
 import type { Distribution } from '../kit/distribution.js';
 import type { WorkloadName } from './options.js';
 import type { Upstream } from './upstream.js';
-import { basePathOf, modelOf } from './workloads.js';
+import { basePathOf, modelOf, WORKLOADS } from './workloads.js';
 
 type Row = Readonly<Record<string, unknown>>;
 
@@ -66,6 +66,7 @@ export async function prepareCatalogue(
       slug: `bench-${workload}`,
       name: `Bench upstream (${workload})`,
       baseUrl: origin + basePathOf(workload),
+      dialect: WORKLOADS[workload].provider.toUpperCase(),
       termsUrl: `${origin}/terms`,
       privacyUrl: `${origin}/privacy`,
     });

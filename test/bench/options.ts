@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 
-export type WorkloadName = 'json' | 'sse' | 'paced';
+const WORKLOAD_NAMES = ['json', 'sse', 'paced', 'from-anthropic', 'from-gemini', 'to-anthropic'] as const;
+export type WorkloadName = (typeof WORKLOAD_NAMES)[number];
 export type LoadTool = 'wrk' | 'autocannon';
 
 export interface BenchOptions {
@@ -22,7 +23,7 @@ export interface BenchOptions {
 export const USAGE = `npm run bench [-- options]
   --seconds 4      length of one window (1 to 60)
   --rounds 3       windows per contender, workload and concurrency (1 to 20)
-  --only json      one workload: json, sse or paced; may be repeated (default: json and sse)
+  --only json      one workload: ${WORKLOAD_NAMES.join(', ')}; may be repeated (default: all but paced)
   --keys 100000    API keys that the data plane holds (0 to 1000000)
   --peers          also Portkey's gateway, installed under .bench/
   --load wrk       wrk or autocannon (default: wrk where present)
@@ -36,7 +37,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
       peers: { type: 'boolean', default: false },
       seconds: { type: 'string', default: '4' },
       rounds: { type: 'string', default: '3' },
-      only: { type: 'string', multiple: true, default: ['json', 'sse'] },
+      only: { type: 'string', multiple: true, default: WORKLOAD_NAMES.filter((name) => name !== 'paced') },
       keys: { type: 'string', default: '100000' },
       load: { type: 'string' },
       profile: { type: 'boolean', default: false },
@@ -48,7 +49,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     seconds: wholeNumber('--seconds', values.seconds, 1, 60),
     rounds: wholeNumber('--rounds', values.rounds, 1, 20),
     keys: wholeNumber('--keys', values.keys, 0, 1_000_000),
-    workloads: values.only.map((name) => oneOf('--only', name, ['json', 'sse', 'paced'] as const)),
+    workloads: values.only.map((name) => oneOf('--only', name, WORKLOAD_NAMES)),
     loadTool: values.load === undefined ? undefined : oneOf('--load', values.load, ['wrk', 'autocannon'] as const),
   };
 }

@@ -8,7 +8,7 @@ import type { RunningContender } from './contenders.js';
 import type { WorkloadName } from './options.js';
 import { processorMs } from './processes.js';
 import type { Upstream } from './upstream.js';
-import { CHAT_PATH } from './workloads.js';
+import { WORKLOADS } from './workloads.js';
 
 /** The distribution of `npm start`, with everything on, and what the bench asks of it. */
 export interface Platform {
@@ -73,8 +73,8 @@ export async function startPlatform(options: {
   const contender: RunningContender = {
     name: 'PingToken',
     pid: dataPlanePid,
-    addressOf: () => ({
-      url: `${dataPlaneUrl}/v1${CHAT_PATH}`,
+    addressOf: (workload) => ({
+      url: `${dataPlaneUrl}/v1${WORKLOADS[workload].callerPath}`,
       headers: { 'content-type': 'application/json', authorization: `Bearer ${tenant.apiKey}` },
     }),
     before: () => {

@@ -9,6 +9,8 @@ const TARGETS: readonly { readonly against: ContenderName; readonly ratio: numbe
   { against: 'nginx proxy', ratio: 0.3 },
   { against: 'Portkey', ratio: 6 },
 ];
+/** Of the calls a second of the stream that is relayed as it comes. */
+const TRANSLATED = 0.5;
 const READY_MS = 1_000;
 const IDLE_BYTES = 150e6;
 
@@ -35,7 +37,7 @@ export function table(header: readonly string[], rows: readonly (readonly string
 export function reportResults(results: readonly Result[]): string {
   const groups = Map.groupBy(results, ({ workload, connections }) => `${workload.title}; ${connections} at a time`);
   return [...groups]
-    .map(([title, group]) => `${heading(title)}\n${groupTable(group)}\n\n${groupTargets(group)}`)
+    .map(([title, group]) => `${heading(title)}\n${groupTable(group)}\n\n${groupTargets(group, results)}`)
     .join('\n');
 }
 
@@ -69,9 +71,10 @@ function groupTable(group: readonly Result[]): string {
 }
 
 /** A paced stream is limited by its pace and says nothing about calls a second. */
-function groupTargets(group: readonly Result[]): string {
+function groupTargets(group: readonly Result[], all: readonly Result[]): string {
   const own = group.find(({ contender }) => contender === 'PingToken');
   if (own === undefined || own.workload.name === 'paced') return '';
+  if (own.workload.isTranslated) return translationTarget(own, all);
   return TARGETS.flatMap(({ against, ratio }) => {
     const other = group.find(({ contender }) => contender === against);
     if (other === undefined) return [];
@@ -84,6 +87,24 @@ function groupTargets(group: readonly Result[]): string {
       `- ${reached.toFixed(2)} × ${against}${byProcessor}; target ${ratio.toFixed(2)}: ${verdict(reached >= ratio)}`,
     ];
   }).join('\n');
+}
+
+/** A translated stream against the same words relayed as they come. */
+function translationTarget(own: Result, all: readonly Result[]): string {
+  const relayed = all.find(
+    ({ contender, workload, connections }) =>
+      contender === 'PingToken' && workload.name === 'sse' && connections === own.connections,
+  );
+  if (relayed === undefined) return '- measure sse too, for how it compares';
+  const reached = own.perSecond / relayed.perSecond;
+  const byProcessor =
+    own.processorUs === undefined || relayed.processorUs === undefined
+      ? ''
+      : ` (${(relayed.processorUs / own.processorUs).toFixed(2)} × by processor time)`;
+  return (
+    `- ${reached.toFixed(2)} × the stream that is relayed in its own dialect${byProcessor}; ` +
+    `target ${TRANSLATED.toFixed(2)}: ${verdict(reached >= TRANSLATED)}`
+  );
 }
 
 export function reportColdStart(coldStart: ColdStart, keys: number): string {

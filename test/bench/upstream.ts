@@ -2,7 +2,7 @@ import type { Cleanup } from './cleanup.js';
 import { startNginx } from './nginx.js';
 import type { WorkloadName } from './options.js';
 import { endProcess, findProgram, startPeer } from './processes.js';
-import { basePathOf, CHAT_PATH, WORKLOADS } from './workloads.js';
+import { basePathOf, WORKLOADS, type Workload } from './workloads.js';
 
 export interface Upstream {
   readonly title: string;
@@ -21,7 +21,7 @@ export async function startUpstream(workloads: readonly WorkloadName[], cleanup:
     if (node === undefined) throw new Error('there is no upstream');
     return { title: 'a bare Node server (no nginx found)', pid: node.pid, originOf: () => node.url };
   }
-  const locations = [WORKLOADS.json, WORKLOADS.sse].map(({ name, answer }) => nginxLocation(name, answer));
+  const locations = workloads.filter((name) => name !== 'paced').map((name) => nginxLocation(WORKLOADS[name]));
   const nginx = await startNginx({ command, serverBlock: locations.join('\n'), cleanup });
   return {
     title: `nginx, one worker${node === undefined ? '' : '; for the paced stream a bare Node server'}`,
@@ -33,15 +33,13 @@ export async function startUpstream(workloads: readonly WorkloadName[], cleanup:
 /** A word of nginx's configuration has at most 4,096 characters, so a longer body is put together from variables. */
 const MAX_WORD = 3_000;
 
-function nginxLocation(
-  name: WorkloadName,
-  { contentType, body }: { readonly contentType: string; readonly body: string },
-): string {
+function nginxLocation({ name, providerPath, answer: { contentType, body } }: Workload): string {
   if (/['\\$]/.test(body)) throw new Error('the answer holds a character that means something to nginx');
   const pieces = body.match(new RegExp(`[^]{1,${MAX_WORD}}`, 'g')) ?? [];
-  const variables = pieces.map((piece, index) => `set $${name}_${index} '${piece}';`);
-  const value = pieces.map((_, index) => `\${${name}_${index}}`).join('');
-  return `location = ${basePathOf(name)}${CHAT_PATH} {
+  const variable = name.replaceAll('-', '_');
+  const variables = pieces.map((piece, index) => `set $${variable}_${index} '${piece}';`);
+  const value = pieces.map((_, index) => `\${${variable}_${index}}`).join('');
+  return `location = ${basePathOf(name)}${providerPath} {
     default_type ${contentType};
     ${variables.join('\n')}
     return 200 "${value}";

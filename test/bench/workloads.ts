@@ -1,4 +1,6 @@
+import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import type { WorkloadName } from './options.js';
+import { anthropicStream, geminiStream } from './translated-streams.js';
 
 /** One kind of call: what is asked, and what the upstream always answers. */
 export interface Workload {
@@ -8,7 +10,21 @@ export interface Workload {
   readonly requestBody: string;
   readonly answer: { readonly contentType: string; readonly body: string };
   readonly concurrencies: readonly number[];
+  /** What the upstream speaks, and where it serves it behind the base path. */
+  readonly provider: Dialect;
+  readonly providerPath: string;
+  /** What it is called by at the gateway, behind `/v1`. */
+  readonly callerPath: string;
+  /** Caller and provider speak differently: nobody but PingToken is measured, beside its own `sse`. */
+  readonly isTranslated: boolean;
 }
+
+const SAME_DIALECT = {
+  provider: 'openai',
+  providerPath: '/chat/completions',
+  callerPath: '/chat/completions',
+  isTranslated: false,
+} as const;
 
 /** Where the upstream serves a workload; the dialect's own paths follow. */
 export const basePathOf = (name: WorkloadName): string => `/${name}/v1`;
@@ -63,10 +79,13 @@ function jsonAnswer(name: WorkloadName): string {
   });
 }
 
+/** One a chunk; the first chunk of the stream has none. */
+const STREAM_WORDS = WORDS.repeat(2).split(' ').slice(0, STREAM_CHUNKS);
+
 /** The events of a stream: its chunks, the usage, the end. */
 export function streamEvents(name: WorkloadName): readonly string[] {
   const chunk = { ...HEAD, object: 'chat.completion.chunk', model: modelOf(name), system_fingerprint: 'fp_bench' };
-  const words = WORDS.repeat(2).split(' ');
+  const words = STREAM_WORDS;
   const deltas = Array.from({ length: STREAM_CHUNKS }, (_, index) => {
     const delta = index === 0 ? { role: 'assistant', content: '' } : { content: `${words[index] ?? ''} ` };
     const finished = index === STREAM_CHUNKS - 1;
@@ -82,8 +101,25 @@ export function streamEvents(name: WorkloadName): readonly string[] {
 
 function stream(name: WorkloadName, title: string, concurrencies: readonly number[]): Workload {
   const answer = { contentType: 'text/event-stream', body: streamEvents(name).join('') };
-  return { name, title, streamed: true, requestBody: requestBody(name, true), answer, concurrencies };
+  return { name, title, streamed: true, requestBody: requestBody(name, true), answer, concurrencies, ...SAME_DIALECT };
 }
+
+/** The same words as those of `sse`, in as many events, between a caller and a provider that speak differently. */
+function translated(
+  name: WorkloadName,
+  call: Pick<Workload, 'title' | 'provider' | 'providerPath' | 'callerPath' | 'requestBody'> & {
+    readonly body: string;
+  },
+): Workload {
+  const { body, ...rest } = call;
+  const answer = { contentType: 'text/event-stream', body };
+  return { name, streamed: true, answer, concurrencies: [32], isTranslated: true, ...rest };
+}
+
+/** What the words of the streams are, for a look at what came of them. */
+export const STREAMED_TEXT = STREAM_WORDS.slice(1)
+  .map((word) => `${word} `)
+  .join('');
 
 export const WORKLOADS: Readonly<Record<WorkloadName, Workload>> = {
   json: {
@@ -93,7 +129,39 @@ export const WORKLOADS: Readonly<Record<WorkloadName, Workload>> = {
     requestBody: requestBody('json', false),
     answer: { contentType: 'application/json', body: jsonAnswer('json') },
     concurrencies: [32, 1],
+    ...SAME_DIALECT,
   },
   sse: stream('sse', `streamed chat call, ${STREAM_CHUNKS} chunks, usage and end, all at once`, [32, 1]),
   paced: stream('paced', `streamed chat call, ${STREAM_CHUNKS} chunks, usage and end, one each ${PACE_MS} ms`, [128]),
+  'from-anthropic': translated('from-anthropic', {
+    title: 'the same stream to a caller of OpenAI’s dialect from a provider of Anthropic’s',
+    provider: 'anthropic',
+    providerPath: '/messages',
+    callerPath: CHAT_PATH,
+    requestBody: requestBody('from-anthropic', true),
+    body: anthropicStream(STREAM_WORDS.slice(1)),
+  }),
+  'from-gemini': translated('from-gemini', {
+    title: 'the same stream to a caller of OpenAI’s dialect from a provider of Gemini’s',
+    provider: 'gemini',
+    providerPath: `/models/${modelOf('from-gemini')}:streamGenerateContent`,
+    callerPath: CHAT_PATH,
+    requestBody: requestBody('from-gemini', true),
+    body: geminiStream(STREAM_WORDS.slice(1)),
+  }),
+  'to-anthropic': translated('to-anthropic', {
+    title: 'the same stream to a caller of Anthropic’s dialect from a provider of OpenAI’s',
+    provider: 'openai',
+    providerPath: CHAT_PATH,
+    callerPath: '/messages',
+    requestBody: JSON.stringify({
+      model: modelOf('to-anthropic'),
+      system: 'You are a helpful assistant that answers briefly.',
+      messages: [{ role: 'user', content: WORDS.repeat(9).trim() }],
+      temperature: 0.7,
+      max_tokens: 256,
+      stream: true,
+    }),
+    body: streamEvents('to-anthropic').join(''),
+  }),
 };

@@ -4,8 +4,8 @@ import { listenAndTell } from './listen.js';
 
 /** Stands for the provider where there is no nginx, and sends the paced stream. Reads the request and ignores it. */
 const answers = new Map(
-  [WORKLOADS.json, WORKLOADS.sse].map(({ name, answer }) => [
-    basePathOf(name) + CHAT_PATH,
+  Object.values(WORKLOADS).map(({ name, providerPath, answer }) => [
+    basePathOf(name) + providerPath,
     { head: ['content-type', answer.contentType, 'content-length', String(answer.body.length)], body: answer.body },
   ]),
 );
@@ -32,7 +32,7 @@ const server = createServer((request, response) => {
       response.on('close', () => open.delete(response));
       return;
     }
-    const answer = answers.get(request.url ?? '');
+    const answer = answers.get((request.url ?? '').split('?', 1)[0] ?? '');
     if (answer === undefined) response.writeHead(404).end();
     else response.writeHead(200, answer.head).end(answer.body);
   });
