@@ -1,4 +1,4 @@
-import { gapsOf } from './gap.js';
+import { gapsOf, STORED } from './gap.js';
 
 const tools = [{ name: 'look_up', input_schema: { type: 'object', properties: {} } }];
 const user = (...content: object[]) => ({
@@ -75,7 +75,7 @@ export const ANTHROPIC_GAPS = gapsOf('anthropic', [
     afterCall([{ type: 'image', source: { type: 'url', url: 'https://pictures.example/4711.png' } }]),
     /4711/,
   ],
-  ['others', 'container', 'any', 'a machine that Anthropic runs', { container: 'container_4711' }, /4711/],
+  ['others', 'container', STORED, 'a machine that Anthropic runs', { container: 'container_4711' }, /4711/],
   [
     'others',
     'mcp_servers',
@@ -146,7 +146,7 @@ export const ANTHROPIC_GAPS = gapsOf('anthropic', [
   [
     'others',
     'messages.N.content.N.source.type',
-    'file',
+    STORED,
     'the file lies with Anthropic',
     user({ type: 'image', source: { type: 'file', file_id: 'file_4711' } }),
     /4711/,

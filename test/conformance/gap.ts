@@ -16,6 +16,9 @@ export interface Gap {
   readonly upstreamModel?: string;
 }
 
+/** What names something that a provider keeps is not there, whatever it is, on a credential that tenants share. */
+export const STORED = 'on a credential of the tenant’s own; 404 on any other';
+
 const OTHERS: Readonly<Record<Dialect, readonly Dialect[]>> = {
   openai: ['anthropic', 'gemini'],
   anthropic: ['openai', 'gemini'],

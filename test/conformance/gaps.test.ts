@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -6,7 +7,7 @@ import { parseJson } from '@pingtoken/shared/wire';
 import { projectFolder } from '../kit/distribution.js';
 import { startUpstream, type ScriptedUpstream } from '../kit/gateway-fixture.js';
 import { ANTHROPIC_GAPS } from './anthropic-gaps.js';
-import type { Gap } from './gap.js';
+import { STORED, type Gap } from './gap.js';
 import { GEMINI_GAPS } from './gemini-gaps.js';
 import { OPENAI_GAPS } from './openai-gaps.js';
 import { startPairGateway, type PairGateway } from './pair-gateways.js';
@@ -76,15 +77,25 @@ function stageOf(provider: Dialect): Stage {
 
 const CASES = GAPS.flatMap((gap) => gap.providers.map((provider) => ({ ...gap, provider })));
 
-async function ask(gap: Gap & { readonly provider: Dialect }, drops: boolean): Promise<Response> {
+interface Route {
+  readonly drops: boolean;
+  /** Whether its credential is the tenant's own. */
+  readonly isOwn: boolean;
+}
+
+async function ask(gap: Gap & { readonly provider: Dialect }, { drops, isOwn }: Route): Promise<Response> {
   const { gateway } = stageOf(gap.provider);
   const { config } = gateway;
   const upstreamModel =
     gap.upstreamModel ?? { openai: 'gpt-5', anthropic: 'claude', gemini: 'gemini-3-pro' }[gap.provider];
-  const name = `${upstreamModel}-${String(drops)}`;
+  const name = `${upstreamModel}-${String(drops)}-${String(isOwn)}`;
   if (!config.models.has(name)) {
     config.addModel(name, 'chat-completions', upstreamModel);
-    Object.assign(config.routeList.at(-1) ?? {}, { dropsUnsupported: drops });
+    const credentialId = randomUUID();
+    const route = config.routeList.at(-1);
+    const targets = (route?.targets ?? []).map((target) => ({ ...target, credentialId }));
+    Object.assign(route ?? {}, { dropsUnsupported: drops, targets });
+    if (isOwn) config.ownCredentials.add(credentialId);
   }
   const { path, body } = REQUESTS[gap.caller](name);
   return fetch(gateway.url + path, {
@@ -121,7 +132,7 @@ describe('what a provider of another dialect cannot be told', () => {
   it.each(CASES)('$caller to $provider: $field, $when: is refused by its name', async (gap) => {
     const { upstream } = stageOf(gap.provider);
     const before = upstream.requests.length;
-    const response = await ask(gap, false);
+    const response = await ask(gap, { drops: false, isOwn: gap.when === STORED });
     const body = parseJson(await response.text()) as ErrorBody;
     expect([response.status, general(fieldOf(gap.caller, body) ?? '')]).toEqual([400, gap.field]);
     if (gap.caller === 'openai') expect(body.error.code).toBe('unsupported_field');
@@ -131,9 +142,14 @@ describe('what a provider of another dialect cannot be told', () => {
 
   it.each(CASES)('$caller to $provider: $field, $when: is left out where the route says so', async (gap) => {
     const { upstream } = stageOf(gap.provider);
-    const response = await ask(gap, true);
+    const response = await ask(gap, { drops: true, isOwn: gap.when === STORED });
     expect([response.status, await response.text()]).toEqual([200, expect.stringContaining('x')]);
     expect(upstream.requests.at(-1)?.body.toString()).not.toMatch(gap.gone);
+  });
+
+  const stored = CASES.filter(({ when }) => when === STORED);
+  it.each(stored)('$caller to $provider: $field is not there on a credential that tenants share', async (gap) => {
+    for (const drops of [true, false]) expect((await ask(gap, { drops, isOwn: false })).status).toBe(404);
   });
 
   it('is what the table says, row by row', () => {

@@ -1,4 +1,4 @@
-import { gapsOf } from './gap.js';
+import { gapsOf, STORED } from './gap.js';
 
 const said = (...parts: object[]) => ({ contents: [{ role: 'user', parts: [{ text: 'Hi' }, ...parts] }] });
 const config = (fields: object) => ({ generationConfig: fields });
@@ -108,7 +108,7 @@ export const GEMINI_GAPS = gapsOf('gemini', [
   [
     'others',
     'contents[N].parts[N].fileData',
-    'in Google’s storage',
+    STORED,
     'the file lies with Google',
     said({ fileData: { fileUri: 'gs://bucket/4711' } }),
     /4711/,
@@ -129,7 +129,7 @@ export const GEMINI_GAPS = gapsOf('gemini', [
     { safetySettings: [{ category: 'HARM_CATEGORY_HARASSMENT', threshold: 'BLOCK_LOW_AND_ABOVE' }] },
     /HARM/,
   ],
-  ['others', 'cachedContent', 'any', 'it lies with Google', { cachedContent: 'cachedContents/4711' }, /4711/],
+  ['others', 'cachedContent', STORED, 'it lies with Google', { cachedContent: 'cachedContents/4711' }, /4711/],
   ['others', 'store', 'true', 'answers are stored at Google', { store: true }, /store/],
   [
     'others',

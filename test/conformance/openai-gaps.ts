@@ -1,4 +1,4 @@
-import { gapsOf } from './gap.js';
+import { gapsOf, STORED } from './gap.js';
 
 const tools = [{ type: 'function', function: { name: 'look_up', parameters: { type: 'object', properties: {} } } }];
 const user = (...content: object[]) => ({
@@ -122,7 +122,7 @@ export const OPENAI_GAPS = gapsOf('openai', [
   [
     'others',
     'messages[N].content[N].file.file_id',
-    'any',
+    STORED,
     'the file lies with OpenAI',
     user({ type: 'file', file: { file_id: 'file-4711' } }),
     /4711/,
