@@ -89,8 +89,9 @@ export function createGateway({ state, environment, logger }: GatewayOptions): G
     privateUpstreams: environment.PRIVATE_UPSTREAMS,
     pollIntervalMs: environment.BATCH_POLL_INTERVAL_MS,
   });
+  const promptCounter = createTokenEstimator({ logger, timeoutMs: COUNT_TIMEOUT_MS });
   const serve = createStages({
-    ...{ snapshot, meter, forwarder, kept, promptCounter: estimator },
+    ...{ snapshot, meter, forwarder, kept, promptCounter },
     maxBodyBytes: environment.MAX_BODY_BYTES,
   });
   const probe = createProbes({ observer, isReady: () => !isDraining && snapshot.catalogue !== undefined });
@@ -125,10 +126,14 @@ export function createGateway({ state, environment, logger }: GatewayOptions): G
       await realtime.close();
       await kept.close();
       await forwarder.close();
+      await promptCounter.close();
       await meter.close();
     },
   };
 }
+
+/** Longer than for what is billed: who asks for a count waits for it, and the first one of a process loads a tokenizer. */
+const COUNT_TIMEOUT_MS = 30_000;
 
 /** @returns why the call was refused; undefined when it has gone out, is answered, or has nobody to answer any more */
 type Serve = (received: Received) => Promise<Refusal | undefined>;
