@@ -206,6 +206,7 @@ describe('what one dialect cannot say in the other', () => {
       ['embedContent', { ...part, embedContentConfig: {} }, 'embedContentConfig'],
       ['embedContent', {}, 'content'],
       ['batchEmbedContents', { requests: [] }, 'requests'],
+      ['batchEmbedContents', { requests: Array.from({ length: 101 }, () => part) }, 'requests'],
       [
         'batchEmbedContents',
         {

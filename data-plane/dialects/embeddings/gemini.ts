@@ -56,8 +56,15 @@ function readRequest(
   };
 }
 
+/**
+ * Google's own limit. Attack: other vendors take more at once, and an answer of thousands of vectors is too long to be
+ * translated; it would be paid for and given to nobody.
+ */
+const MAX_REQUESTS = 100;
+
 function readMany(fields: Fields, model: string): readonly OneRequest[] {
   const requests = fields.list('requests') ?? [];
+  if (requests.length > MAX_REQUESTS) fields.refuse('requests', `"requests" must be at most ${MAX_REQUESTS}.`);
   // Repeats the path's, where it is given at all.
   fields.passOver('model');
   fields.finish();

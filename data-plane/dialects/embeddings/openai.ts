@@ -1,3 +1,4 @@
+import { endianness } from 'node:os';
 import type { UnreadableRequest } from '../chat/chat.js';
 import { Faults, Fields } from '../chat/openai/fields.js';
 import { isObject } from '../chat/json.js';
@@ -88,9 +89,8 @@ function writeAnswer({ vectors, usage }: EmbeddingsAnswer, { encoding }: Embeddi
   };
 }
 
-/** 32-bit floats, the lowest byte first, whatever the machine's own order is. */
+/** 32-bit floats, the lowest byte first, whatever the machine's own order is. All at once: answers hold 300,000 of them. */
 function toBase64(vector: readonly number[]): string {
-  const bytes = Buffer.allocUnsafe(vector.length * 4);
-  for (const [at, value] of vector.entries()) bytes.writeFloatLE(value, at * 4);
-  return bytes.toString('base64');
+  const bytes = Buffer.from(Float32Array.from(vector).buffer);
+  return (endianness() === 'LE' ? bytes : bytes.swap32()).toString('base64');
 }
