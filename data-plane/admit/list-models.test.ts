@@ -1,7 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import Anthropic from '@anthropic-ai/sdk';
 import { ApiError, GoogleGenAI } from '@google/genai';
 import OpenAI from 'openai';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { limitsSchema } from '@pingtoken/shared/limits';
 import { startGateway, type GatewayFixture } from '../../test/kit/gateway-fixture.js';
 
 let fixture: GatewayFixture;
@@ -173,12 +175,30 @@ describe('the key', () => {
       limit: null,
       limit_remaining: null,
       limits: [],
+      restrictions: [],
       end_users: 'pseudonym',
       config: { epoch: 1, seq: 7 },
     });
     for (const name of ['id', 'tenant_id', 'member_id']) expect(data?.[name]).toMatch(/^[0-9a-f-]{36}$/);
     expect(JSON.stringify(data)).not.toContain(bearer);
     expect(await keyOf(bearer, '/api/v1/key')).toMatchObject({ status: 200, data: { id: data?.['id'] } });
+  });
+
+  it('is told every limit that it has to keep, and whose it is', async () => {
+    const limits = limitsSchema.parse({ requestsPerMinute: 60, concurrentCalls: 4 });
+    const plan = { kind: 'plan' as const, id: randomUUID(), seq: 20, limits, priceCards: {} };
+    fixture.config.plans.push(plan);
+    const modelIds = [fixture.config.models.get('chat-alias')?.id, randomUUID()];
+    const own = limitsSchema.parse({ tokensPerDay: 1_000, modelIds, operations: ['chat-completions'] });
+    const { data } = await keyOf(fixture.config.addKey({ limits: own }, { planId: plan.id }));
+    expect(data).toMatchObject({
+      limits: [
+        { scope: 'key', name: 'tokens_per_day', limit: 1_000, remaining: null },
+        { scope: 'plan', name: 'requests_per_minute', limit: 60, remaining: null },
+        { scope: 'plan', name: 'concurrent_calls', limit: 4, remaining: null },
+      ],
+      restrictions: [{ scope: 'key', models: ['chat-alias'], operations: ['chat-completions'], address_ranges: null }],
+    });
   });
 
   it('is told what its tenant’s setting comes to', async () => {

@@ -1,6 +1,6 @@
 import { parseJson } from '@pingtoken/shared/wire';
 import type { MeteredRequest } from '../admit/admit.js';
-import { CHAT_DIALECTS } from '../dialects/chat/chat-dialects.js';
+import { CHAT_DIALECTS, faultOf } from '../dialects/chat/chat-dialects.js';
 import type { ChatRequest } from '../dialects/chat/chat.js';
 import { isObject, parseJsonExactly, stringifyExactly } from '../dialects/chat/json.js';
 import { COUNT_DIALECTS, type CountDialect } from '../dialects/count-tokens.js';
@@ -21,11 +21,8 @@ export function convertCount(request: MeteredRequest, attempt: PlannedAttempt): 
   const { upstreamModel, provider, dropsUnsupported } = attempt;
   const target = CHAT_DIALECTS[provider.dialect];
   const { body, unsupported } = target.writeRequest(asked, upstreamModel);
-  const [feature] = unsupported;
-  if (feature !== undefined && !dropsUnsupported) {
-    const field = CHAT_DIALECTS[request.dialect].fieldNames[feature];
-    return refuse('unsupported_field', field, `The field "${field}" cannot be used with this model.`);
-  }
+  const [fault] = [...(asked.inexpressible ?? []), ...unsupported.map((each) => faultOf(each, request.dialect))];
+  if (fault !== undefined && !dropsUnsupported) return refuse('unsupported_field', fault.field, fault.message);
   const prompt = isObject(body) ? body : {};
   const headers = { 'content-type': 'application/json', accept: 'application/json', ...target.requestHeaders };
   const writeCount = (tokens: number): string => JSON.stringify(caller.writeAnswer(tokens));
@@ -50,7 +47,7 @@ export function convertCount(request: MeteredRequest, attempt: PlannedAttempt): 
 function readPrompt({ dialect, bytes, model }: MeteredRequest, caller: CountDialect): ChatRequest | Refusal {
   const read = caller.readRequest(parseJsonExactly(bytes.toString()));
   const asked = 'whole' in read ? CHAT_DIALECTS[dialect].readRequest(read.whole, { model, streamed: false }) : read;
-  if ('unreadable' in asked) return refuse('unsupported_field', asked.unreadable.field, asked.unreadable.message);
+  if ('unreadable' in asked) return refuse('invalid_request', asked.unreadable.field, asked.unreadable.message);
   const { endUser, ...prompt } = asked;
   return endUser === undefined ? asked : prompt;
 }

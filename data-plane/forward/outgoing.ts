@@ -1,9 +1,8 @@
-import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import type { Usage } from '@pingtoken/shared/rate-card';
 import type { MeteredRequest, PassthroughTask } from '../admit/admit.js';
 import { editAnthropicRequest } from '../dialects/anthropic-request.js';
-import type { ChatDialect, ChatFeature, ChatRequest, FieldFault } from '../dialects/chat/chat.js';
-import { CHAT_DIALECTS } from '../dialects/chat/chat-dialects.js';
+import type { ChatDialect, ChatRequest } from '../dialects/chat/chat.js';
+import { CHAT_DIALECTS, faultOf } from '../dialects/chat/chat-dialects.js';
 import { parseJsonExactly, stringifyExactly } from '../dialects/chat/json.js';
 import { COUNT_DIALECTS } from '../dialects/count-tokens.js';
 import { hideEndUser, type EndUserSetting } from '../dialects/end-user.js';
@@ -220,9 +219,4 @@ function translated(
     body: Buffer.from(stringifyExactly(body)),
     translation: { provider: target, caller: CHAT_DIALECTS[from], request },
   };
-}
-
-function faultOf(feature: ChatFeature, from: Dialect): FieldFault {
-  const field = CHAT_DIALECTS[from].fieldNames[feature];
-  return { field, message: `The field "${field}" cannot be used with this model.` };
 }

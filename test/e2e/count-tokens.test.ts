@@ -197,7 +197,7 @@ describe('a count that is made here', () => {
     const contents = [{ parts: [{ text: 'x' }] }];
     const path = `/v1beta/models/${MODEL}:countTokens`;
     for (const [body, field] of [
-      [{ contents, cachedContent: 'cachedContents/x' }, 'cachedContent'],
+      [{ contents, safetySettings: [{ threshold: 'BLOCK_LOW_AND_ABOVE' }] }, 'safetySettings'],
       [{ contents, generateContentRequest: { contents } }, 'contents'],
       [{ generateContentRequest: { contents, model: 'models/dear' } }, 'generateContentRequest.model'],
       [{ generateContentRequest: 7 }, 'generateContentRequest'],
