@@ -217,7 +217,7 @@ export function admitPassthrough(known: WithBody, endpoint: PassthroughEndpoint,
 }
 
 /** By the plan's card where the tenant's plan has one of its own. */
-function priceInForce(
+export function priceInForce(
   { account, catalogue }: { readonly account: Account; readonly catalogue: Catalogue },
   cardId: string | null,
   nowMs: number,

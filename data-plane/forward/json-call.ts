@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { Agent, type Dispatcher } from 'undici';
 import { addressOf } from '../provider-address.js';
-import type { Outgoing } from './outgoing.js';
+import type { AnswerEditor, Outgoing } from './outgoing.js';
 import type { Relay, UpstreamSource } from './relay.js';
 import { createUpstreamConnector, UpstreamRefusedError, type UpstreamAddresses } from './upstream-address.js';
 import { upstreamHeaders } from './upstream-headers.js';
@@ -37,8 +37,9 @@ export function createJsonCaller({ timeouts, addresses }: UpstreamCallerOptions)
       const { routed, attempt } = relay.call;
       const { origin, basePath } = addressOf(attempt.provider);
       const { path, body } = outgoing;
+      const method = (routed.request.method ?? 'POST') as Dispatcher.HttpMethod;
       const headers = upstreamHeaders(routed, attempt, outgoing);
-      agent.dispatch({ origin, path: basePath + path, method: 'POST', headers, body }, new JsonCall(relay));
+      agent.dispatch({ origin, path: basePath + path, method, headers, body }, new JsonCall(relay, outgoing));
     },
     close: () => agent.destroy(),
   };
@@ -58,7 +59,14 @@ export function failureReason(error: NodeJS.ErrnoException): string {
 class JsonCall implements Dispatcher.DispatchHandler, UpstreamSource {
   #controller: Dispatcher.DispatchController | undefined;
 
-  constructor(private readonly relay: Relay) {}
+  readonly #editor: AnswerEditor | undefined;
+
+  constructor(
+    private readonly relay: Relay,
+    { editAnswer }: Outgoing,
+  ) {
+    this.#editor = editAnswer?.();
+  }
 
   /** The connection is there and nothing has been written: a call that ended meanwhile ends here. */
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -68,14 +76,18 @@ class JsonCall implements Dispatcher.DispatchHandler, UpstreamSource {
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     // 1xx: the answer itself is still to come.
-    if (status >= 200) this.relay.head(status, headers);
+    if (status >= 200)
+      this.relay.head(status, this.#editor === undefined ? headers : { ...headers, 'content-length': undefined });
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.relay.data(chunk);
+    const bytes = this.#editor === undefined ? chunk : this.#editor.push(chunk);
+    if (bytes.length > 0) this.relay.data(bytes);
   }
 
   onResponseEnd(): void {
+    const last = this.#editor?.end();
+    if (last !== undefined && last.length > 0) this.relay.data(last);
     this.relay.end();
   }
 

@@ -14,6 +14,9 @@ import type { Endpoint } from '../endpoints.js';
 import { findStoredReferences, type StoredReference } from '../dialects/stored-references.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { PlannedAttempt, Routed } from '../route/route.js';
+import { isSameAccount, openIds, type OpenedIds } from '../resources/opened-ids.js';
+import { createResponseIdSealer } from '../resources/response-ids.js';
+import { idSealerOf } from '../resources/sealed-id.js';
 import { connectionTokens } from './answer-headers.js';
 import { convertEmbeddings } from './convert-embeddings.js';
 import { convertCount } from './count-tokens.js';
@@ -31,6 +34,15 @@ export interface Outgoing {
   readonly translation: Translation | AnswerConversion | undefined;
   /** Nothing is sent where this is set: the prompt that the body holds is counted here, and this writes the answer. */
   readonly writeCount?: (tokens: number) => string;
+  /** Changes the bytes of an answer that is not translated, as they come from the provider. */
+  readonly editAnswer?: (() => AnswerEditor) | undefined;
+}
+
+/** Edits the bytes of one answer, however they are cut. */
+export interface AnswerEditor {
+  push(chunk: Buffer): Buffer;
+  /** @returns what was held back */
+  end(): Buffer;
 }
 
 /** Of an answer that is never streamed: what the caller is told, and what it says was used. */
@@ -92,13 +104,14 @@ function passedThrough({ request, body }: Routed, { path, query }: PassthroughTa
  * Makes what is sent for one attempt or another of a call: in the caller's own dialect byte for byte but for named splices,
  * in another one translated. What the caller said is read for translation once, and only where it is needed.
  */
-export function createPreparer(
-  routed: Routed,
-  request: MeteredRequest,
-): (attempt: PlannedAttempt) => Outgoing | Refusal {
+export function createPreparer(routed: Routed, given: MeteredRequest): (attempt: PlannedAttempt) => Outgoing | Refusal {
   let asked: ChatRequest | Refusal | undefined;
-  const [stored] = storedReferences(routed, request);
+  const references = storedReferences(routed, given);
+  const opened = openedIds(routed, given, references);
+  const request = opened?.request ?? given;
+  const [stored] = opened?.left ?? references;
   return (attempt) => {
+    if (opened !== undefined && !isKeptBy(attempt, opened)) return refuseStored(opened.first);
     if (stored !== undefined && !isOwnAccount(routed, attempt)) return refuseStored(stored);
     if (attempt.provider.dialect === request.dialect) return relayed(routed, request, attempt);
     if (routed.operation === 'embeddings') return convertEmbeddings(request, attempt);
@@ -114,6 +127,23 @@ function storedReferences({ operation }: Routed, request: MeteredRequest): reado
   return findStoredReferences(request.dialect, operation, request.bytes);
 }
 
+/** What the tenant itself has had kept it knows by sealed ids. */
+function openedIds(
+  { operation, account }: Routed,
+  request: MeteredRequest,
+  references: readonly StoredReference[],
+): OpenedIds | undefined {
+  if (references.length === 0 || request.dialect !== 'openai' || request.bodyKind !== 'json') return undefined;
+  const sealer = idSealerOf(account.tenant);
+  if (sealer === undefined || operation === 'passthrough' || operation === 'realtime' || operation === 'batches')
+    return undefined;
+  return openIds(sealer, request, { references, operation });
+}
+
+function isKeptBy({ provider, credentialId }: PlannedAttempt, { account }: OpenedIds): boolean {
+  return isSameAccount(account, { providerId: provider.id, credentialId });
+}
+
 function isOwnAccount({ catalogue, account }: Routed, { credentialId }: PlannedAttempt): boolean {
   return catalogue.isOwnCredential(credentialId, account.tenant.id);
 }
@@ -123,7 +153,18 @@ function refuseStored({ field }: StoredReference): Refusal {
   return refuse('not_found', field, `What the field "${field}" names is not there.`);
 }
 
-function relayed(routed: Routed, request: MeteredRequest, { upstreamModel }: PlannedAttempt): Outgoing {
+/** A response is kept by the provider, in an account that others share. */
+function responseIdEditor(
+  { account, model }: Routed,
+  { provider, credentialId }: PlannedAttempt,
+): Outgoing['editAnswer'] {
+  const sealer = idSealerOf(account.tenant);
+  if (sealer === undefined) return undefined;
+  return () => createResponseIdSealer(sealer, { providerId: provider.id, credentialId, model });
+}
+
+function relayed(routed: Routed, request: MeteredRequest, attempt: PlannedAttempt): Outgoing {
+  const { upstreamModel } = attempt;
   const { dialect, streamed } = request;
   const { requestPath, requestHeaders } = CHAT_DIALECTS[dialect];
   const isForm = request.dialect === 'openai' && request.bodyKind === 'multipart';
@@ -135,6 +176,7 @@ function relayed(routed: Routed, request: MeteredRequest, { upstreamModel }: Pla
     headers: dialect === 'anthropic' ? { ...headers, ...versionHeaders(routed) } : headers,
     body: edit(request, upstreamModel, routed.account.tenant),
     translation: undefined,
+    editAnswer: routed.operation === 'responses' ? responseIdEditor(routed, attempt) : undefined,
   };
 }
 

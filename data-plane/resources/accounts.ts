@@ -1,12 +1,11 @@
 import type { Operation } from '@pingtoken/shared/usage-event';
 import { versionInForce, type Usage } from '@pingtoken/shared/rate-card';
-import { admitModel, type Admitted, type Candidate } from '../admit/admit.js';
+import { admitModel, priceInForce, type Admitted, type Candidate } from '../admit/admit.js';
 import type { Authenticated, WithBody } from '../authenticate.js';
 import { readOpenAiRequest } from '../dialects/openai-request.js';
 import type { Prepared } from '../forward/outgoing.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { PlannedAttempt } from '../route/route.js';
-import type { Catalogue } from '../snapshot.js';
 import type { KeptThing } from './sealed-id.js';
 
 /** A call about what a provider keeps, with the one way that it can take. */
@@ -26,7 +25,7 @@ export function planByModel(
 ): PlannedCall | Refusal {
   const admitted = admitBatch(known, { model, operation }, nowMs);
   if (isRefusal(admitted)) return admitted;
-  for (const candidate of [...admitted.candidates].sort(compareCandidates)) {
+  for (const candidate of admitted.candidates.filter(isBatching).sort(compareCandidates)) {
     const secret = secretOf(admitted, candidate);
     if (secret !== undefined) return planned({ ...admitted, operation: 'batches' }, candidate, secret);
   }
@@ -46,7 +45,7 @@ export function planBatch(
   const admitted = admitBatch(known, { model, operation }, nowMs);
   if (isRefusal(admitted)) return admitted;
   const candidate = admitted.candidates.find(
-    (each) => each.provider.id === providerId && each.credentialId === credentialId,
+    (each) => isBatching(each) && each.provider.id === providerId && each.credentialId === credentialId,
   );
   const secret = candidate === undefined ? undefined : secretOf(admitted, candidate);
   if (candidate === undefined || secret === undefined) return refuse('not_found', 'input_file_id', MOVED);
@@ -67,6 +66,11 @@ function admitBatch(
   if (isRefusal(admitted) || known.catalogue.models.get(model)?.operations.includes('batches') === true)
     return admitted;
   return refuse('model_not_found', 'model', 'The model cannot be used in batches.');
+}
+
+/** Other dialects have files and batches of other kinds. */
+function isBatching({ provider }: Candidate): boolean {
+  return provider.dialect === 'openai';
 }
 
 function compareCandidates(one: Candidate, other: Candidate): number {
@@ -114,7 +118,7 @@ export function planByAccount(
   if (!account.tenant.grantedProviderIds.includes(providerId)) return refuse('provider_not_granted');
   const secret = catalogue.secretOf(credentialId, account.tenant.id, provider);
   if (secret === undefined) return refuse('not_found');
-  const priceCardVersionId = priceOf(catalogue, model, nowMs) ?? anyPrice(known, nowMs);
+  const priceCardVersionId = priceOf(known, model, nowMs) ?? anyPrice(known, nowMs);
   if (priceCardVersionId === undefined) return refuse('price_missing');
   const candidate = {
     targetId: null,
@@ -164,15 +168,13 @@ function secretOf({ catalogue, account }: Authenticated, candidate: Candidate): 
   return catalogue.secretOf(candidate.credentialId, account.tenant.id, candidate.provider);
 }
 
-function priceOf(catalogue: Catalogue, model: string, nowMs: number): string | undefined {
-  const cardId = catalogue.models.get(model)?.priceCardId ?? null;
-  const card = cardId === null ? undefined : catalogue.rateCards.get(cardId);
-  return card === undefined ? undefined : versionInForce(card.versions, nowMs)?.id;
+function priceOf(known: Authenticated, model: string, nowMs: number): string | undefined {
+  return priceInForce(known, known.catalogue.models.get(model)?.priceCardId ?? null, nowMs)?.id;
 }
 
-function anyPrice({ catalogue }: Authenticated, nowMs: number): string | undefined {
-  for (const name of catalogue.models.keys()) {
-    const price = priceOf(catalogue, name, nowMs);
+function anyPrice(known: Authenticated, nowMs: number): string | undefined {
+  for (const name of known.catalogue.models.keys()) {
+    const price = priceOf(known, name, nowMs);
     if (price !== undefined) return price;
   }
   return undefined;

@@ -7,11 +7,11 @@ import { endOf } from './batch-billing.js';
 import { readBatchMetadata } from './batch-metadata.js';
 import { openConversation, type Conversation } from './conversation.js';
 import { filePrefix, isFileName, readFileName, type FileNote } from './file-name.js';
-import { answerShown, namedThing, namesOf, pathOf, showingOf } from './kept-call.js';
+import { answerShown, namedThing, relayForm, namesOf, pathOf, showingOf } from './kept-call.js';
 import type { KeptAnswer, KeptCall, KeptTools } from './kept-call.js';
 import { answerList } from './answer-list.js';
 import type { KeptKind, KeptThing } from './sealed-id.js';
-import { parseThing, showFile } from './show-things.js';
+import { parseThing, showFile, type Json } from './show-things.js';
 
 export const FILE_KINDS: readonly KeptKind[] = ['file', 'batch-input', 'batch-output'];
 
@@ -39,12 +39,10 @@ export async function uploadFile(call: KeptCall, tools: KeptTools): KeptAnswer {
     body,
     [named, ...edits].sort((one, other) => one.start - other.start),
   );
-  const conversation = await openConversation(plan, tools);
-  if (isRefusal(conversation)) return conversation;
   const contentType = request.headers['content-type'] ?? '';
-  const answer = await conversation.ask({ method: 'POST', path: '/files', body: { bytes, contentType } });
   const showing = showingOf(call, { providerId: provider.id, credentialId, model: note.model });
-  return answerShown(conversation, answer, (file) => showFile(file, showing));
+  const show = (file: Json): Json => showFile(file, showing);
+  return relayForm({ plan, path: '/files', form: { bytes, contentType }, show }, tools);
 }
 
 interface UploadForm {
@@ -137,6 +135,8 @@ export async function showOneFile(call: KeptCall, tools: KeptTools): KeptAnswer 
   return answerShown(conversation, body, (file) => showFile(file, showingOf(call, thing), thing));
 }
 
+const NOTHING = Buffer.alloc(0);
+
 /** https://platform.openai.com/docs/api-reference/files/retrieve-contents */
 export async function downloadFile(call: KeptCall, { meter, forwarder }: KeptTools): KeptAnswer {
   const thing = namedThing(call, FILE_KINDS);
@@ -144,7 +144,8 @@ export async function downloadFile(call: KeptCall, { meter, forwarder }: KeptToo
   const plan = planByAccount(call.known, thing, 'batches', call.nowMs);
   if (isRefusal(plan)) return plan;
   const path = pathOf('files', thing, '/content');
-  const metered = await meter.begin({ ...plan, task: { kind: 'passthrough', method: 'GET', path, query: '' } });
+  const outgoing = { client: 'proxy', path, headers: {}, body: NOTHING, translation: undefined } as const;
+  const metered = await meter.begin({ ...plan, outgoing });
   if (isRefusal(metered)) return metered;
   forwarder.forward(metered);
   return undefined;

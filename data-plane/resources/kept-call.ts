@@ -1,8 +1,11 @@
 import type { WithBody } from '../authenticate.js';
 import type { Forwarder } from '../forward/forward.js';
-import { refuse, type Refusal } from '../http-error.js';
+import type { ConvertedAnswer } from '../forward/outgoing.js';
+import { isRefusal, refuse, type Refusal } from '../http-error.js';
+import type { PlannedCall } from './accounts.js';
 import type { BatchBilling } from './batch-billing.js';
 import type { Conversation, ConversationTools } from './conversation.js';
+import type { RequestBody } from './exchange.js';
 import type { KeptEndpoint } from './kept-endpoint.js';
 import type { IdSealer, KeptKind, KeptThing } from './sealed-id.js';
 import { parseThing, writeThing, type Json, type Showing } from './show-things.js';
@@ -37,6 +40,27 @@ export function pathOf(collection: string, { rawId }: Pick<KeptThing, 'rawId'>, 
 /** So that a provider's sentence about a thing names it as its owner knows it. */
 export function namesOf({ endpoint }: KeptCall, { rawId }: Pick<KeptThing, 'rawId'>): ReadonlyMap<string, string> {
   return new Map([[rawId, endpoint.id]]);
+}
+
+export interface FormRelay {
+  readonly plan: PlannedCall;
+  readonly path: string;
+  readonly form: RequestBody;
+  readonly show: (thing: Json) => Json;
+}
+
+/** Forms go the way of all forms; the short answer is shown as its owner knows it. */
+export async function relayForm({ plan, path, form, show }: FormRelay, { meter, forwarder }: KeptTools): KeptAnswer {
+  const convertAnswer = (body: Buffer): ConvertedAnswer | undefined => {
+    const thing = parseThing(body);
+    return thing === undefined ? undefined : { json: writeThing(show(thing)), usage: plan.assumedUsage };
+  };
+  const headers = { 'content-type': form.contentType, accept: 'application/json' };
+  const outgoing = { client: 'proxy', path, headers, body: form.bytes, translation: { convertAnswer } } as const;
+  const metered = await meter.begin({ ...plan, outgoing });
+  if (isRefusal(metered)) return metered;
+  forwarder.forward(metered);
+  return undefined;
 }
 
 /** Answers with what was asked for, as its owner knows it. */

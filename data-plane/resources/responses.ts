@@ -1,3 +1,4 @@
+import type { Outgoing } from '../forward/outgoing.js';
 import { isRefusal } from '../http-error.js';
 import { planByAccount } from './accounts.js';
 import { openConversation, type Question } from './conversation.js';
@@ -5,9 +6,25 @@ import { namedThing, namesOf, passedQuery, pathOf } from './kept-call.js';
 import type { KeptAnswer, KeptCall, KeptTools } from './kept-call.js';
 import { createResponseIdSealer } from './response-ids.js';
 
-/** https://platform.openai.com/docs/api-reference/responses/get; as a stream it is asked for elsewhere. */
-export function showResponse(call: KeptCall, tools: KeptTools): KeptAnswer {
-  return askResponse(call, tools, { method: 'GET', rest: passedQuery(call.endpoint, ['include', 'include[]']) });
+/** As a whole, or as a stream that is taken up again. https://platform.openai.com/docs/api-reference/responses/get */
+export async function showResponse(call: KeptCall, { meter, forwarder }: KeptTools): KeptAnswer {
+  const thing = namedThing(call, ['response']);
+  if (isRefusal(thing)) return thing;
+  const plan = planByAccount(call.known, thing, 'responses', call.nowMs);
+  if (isRefusal(plan)) return plan;
+  const query = passedQuery(call.endpoint, ['include', 'include[]', 'stream', 'starting_after', 'include_obfuscation']);
+  const outgoing: Outgoing = {
+    client: 'undici',
+    path: pathOf('responses', thing, query),
+    headers: { accept: call.endpoint.query.get('stream') === 'true' ? 'text/event-stream' : 'application/json' },
+    body: Buffer.alloc(0),
+    translation: undefined,
+    editAnswer: () => createResponseIdSealer(call.sealer, thing),
+  };
+  const metered = await meter.begin({ ...plan, outgoing });
+  if (isRefusal(metered)) return metered;
+  forwarder.forward(metered);
+  return undefined;
 }
 
 /** https://platform.openai.com/docs/api-reference/responses/delete */

@@ -7,7 +7,7 @@ import { openConversation, type Question } from './conversation.js';
 import { jsonBody } from './exchange.js';
 import { filePrefix, isFileName } from './file-name.js';
 import { planStorage } from './files.js';
-import { answerShown, namedThing, namesOf, pathOf, showingOf } from './kept-call.js';
+import { answerShown, namedThing, namesOf, pathOf, relayForm, showingOf } from './kept-call.js';
 import type { KeptAnswer, KeptCall, KeptTools } from './kept-call.js';
 import type { KeptThing } from './sealed-id.js';
 import { showPart, showUpload, type Json, type Showing } from './show-things.js';
@@ -39,20 +39,19 @@ export async function createUpload(call: KeptCall, tools: KeptTools): KeptAnswer
 }
 
 /** https://platform.openai.com/docs/api-reference/uploads/add-part */
-export function addPart(call: KeptCall, tools: KeptTools): KeptAnswer {
+export async function addPart(call: KeptCall, tools: KeptTools): KeptAnswer {
   const { body: bytes, request } = call.known;
   const contentType = request.headers['content-type'] ?? '';
   const boundary = boundaryOf(contentType);
-  if (boundary === undefined) {
-    return Promise.resolve(refuse('unsupported_media_type', null, 'The body must be multipart/form-data.'));
-  }
+  if (boundary === undefined) return refuse('unsupported_media_type', null, 'The body must be multipart/form-data.');
   const parts = readForm(bytes, boundary);
-  if (isRefusal(parts)) return Promise.resolve(parts);
-  return askUpload(call, tools, {
-    action: '/parts',
-    body: () => ({ bytes, contentType }),
-    show: showPart,
-  });
+  if (isRefusal(parts)) return parts;
+  const upload = namedThing(call, ['upload']);
+  if (isRefusal(upload)) return upload;
+  const plan = planByAccount(call.known, upload, 'batches', call.nowMs);
+  if (isRefusal(plan)) return plan;
+  const show = (part: Json): Json => showPart(part, showingOf(call, upload), upload);
+  return relayForm({ plan, path: pathOf('uploads', upload, '/parts'), form: { bytes, contentType }, show }, tools);
 }
 
 /** https://platform.openai.com/docs/api-reference/uploads/complete */
