@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { spliceBytes } from '../dialects/json-scanner.js';
-import { isRefusal, refuse } from '../http-error.js';
+import { isRefusal } from '../http-error.js';
 import { readBatchInput, type BatchInput, type BatchInputOptions } from './batch-input.js';
 
 const options: BatchInputOptions = { setting: { endUsers: 'pseudonym', pseudonymKey: 'k'.repeat(43) } };
@@ -10,14 +10,14 @@ function line(change: Record<string, unknown> = {}, body: Record<string, unknown
   return JSON.stringify({ custom_id: 'a', method: 'POST', url: '/v1/chat/completions', body: whole, ...change });
 }
 
-async function read(text: string, change: Partial<BatchInputOptions> = {}): Promise<BatchInput> {
-  const input = await readBatchInput(Buffer.from(text), { ...options, ...change });
+async function read(text: string): Promise<BatchInput> {
+  const input = await readBatchInput(Buffer.from(text), options);
   if (isRefusal(input)) throw new Error(input.message);
   return input;
 }
 
-async function fault(text: string | Buffer, change: Partial<BatchInputOptions> = {}): Promise<string | undefined> {
-  const input = await readBatchInput(Buffer.from(text), { ...options, ...change });
+async function fault(text: string | Buffer): Promise<string | undefined> {
+  const input = await readBatchInput(Buffer.from(text), options);
   return isRefusal(input) ? input.message : undefined;
 }
 
@@ -68,11 +68,10 @@ describe('the input of a batch', () => {
     expect(await fault(text)).toMatch(message);
   });
 
-  it('is refused for what a further judge does not let pass, with its line', async () => {
-    const checkBody: BatchInputOptions['checkBody'] = (fields) =>
-      'conversation' in fields ? refuse('not_found', 'conversation', 'No.') : undefined;
-    const text = `${line()}\n${line({ custom_id: 'b' }, { conversation: 'conv_1' })}`;
-    expect(await fault(text, { checkBody })).toBe('Line 2 ("conversation"): No.');
+  it('says where a line names what the provider keeps', async () => {
+    const text = `${line()}\n${line({ custom_id: 'b', url: '/v1/chat/completions' }, { messages: [{ content: [{ file: { file_id: 'file-1' } }] }] })}`;
+    expect((await read(text)).stored).toEqual({ line: 2, field: 'file_id' });
+    expect((await read(line())).stored).toBeUndefined();
   });
 
   it('has at most 50,000 lines', async () => {

@@ -5,6 +5,7 @@ import type { Operation } from '@pingtoken/shared/usage-event';
 import { END_USER_FIELDS, endUserSplices, type EndUserSetting } from '../dialects/end-user.js';
 import { isModelName, MeteredKeys, readJsonBody } from '../dialects/json-request.js';
 import type { Range, Splice } from '../dialects/json-scanner.js';
+import { findStoredReferences } from '../dialects/stored-references.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import { BATCH_OPERATIONS, isBatchEndpoint, type BatchEndpoint } from './batch-submission.js';
 
@@ -14,15 +15,14 @@ export interface BatchInput {
   readonly endpoint: BatchEndpoint;
   readonly operation: Operation;
   readonly lines: number;
+  /** The first that names something which the provider keeps: it is there only for whose account it is. */
+  readonly stored: { readonly line: number; readonly field: string } | undefined;
   /** The model's name in each line, and what each says of an end user. */
   edits(upstreamModel: string): readonly Splice[];
 }
 
 export interface BatchInputOptions {
   readonly setting: EndUserSetting;
-  /** Judges the fields of one line's body further. @returns why they cannot be sent in a batch */
-  readonly checkBody?:
-    ((fields: Readonly<Record<string, unknown>>, operation: Operation) => Refusal | undefined) | undefined;
 }
 
 /** https://platform.openai.com/docs/guides/batch#rate-limits */
@@ -41,6 +41,7 @@ interface Line {
   readonly model: string;
   readonly modelRange: Range;
   readonly endUserSplices: readonly Splice[];
+  readonly storedField: string | undefined;
 }
 
 /**
@@ -55,6 +56,7 @@ export async function readBatchInput(file: Buffer, options: BatchInputOptions): 
   const models: Range[] = [];
   const endUsers: Splice[] = [];
   let first: Line | undefined;
+  let stored: BatchInput['stored'];
   let sliceEnd = SLICE_BYTES;
   for (const { number, start, end } of linesOf(file)) {
     const line = readLine(file.subarray(start, end), options);
@@ -64,6 +66,7 @@ export async function readBatchInput(file: Buffer, options: BatchInputOptions): 
     if (fault !== undefined) return atLine(number, refuse('invalid_request', 'file', fault));
     customIds.add(line.customId);
     models.push(shift(line.modelRange, start));
+    if (line.storedField !== undefined) stored ??= { line: number, field: line.storedField };
     for (const splice of line.endUserSplices) endUsers.push({ ...splice, ...shift(splice, start) });
     if (end < sliceEnd) continue;
     sliceEnd = end + SLICE_BYTES;
@@ -76,6 +79,7 @@ export async function readBatchInput(file: Buffer, options: BatchInputOptions): 
     endpoint,
     operation: BATCH_OPERATIONS[endpoint],
     lines: models.length,
+    stored,
     edits: (upstreamModel) => {
       const bytes = Buffer.from(JSON.stringify(upstreamModel));
       const renamed = upstreamModel === model ? [] : models.map((range) => ({ ...range, bytes }));
@@ -135,6 +139,7 @@ function readLine(bytes: Buffer, options: BatchInputOptions): Line | Refusal {
     endpoint: url,
     model: body.model,
     modelRange: shift(body.modelRange, range.start),
+    storedField: body.storedField,
     endUserSplices: body.endUserSplices.map((splice) => ({ ...splice, ...shift(splice, range.start) })),
   };
 }
@@ -142,8 +147,8 @@ function readLine(bytes: Buffer, options: BatchInputOptions): Line | Refusal {
 function readBody(
   bytes: Buffer,
   url: BatchEndpoint,
-  { setting, checkBody }: BatchInputOptions,
-): Pick<Line, 'model' | 'modelRange' | 'endUserSplices'> | Refusal {
+  { setting }: BatchInputOptions,
+): Pick<Line, 'model' | 'modelRange' | 'endUserSplices' | 'storedField'> | Refusal {
   const body = readJsonBody(bytes, BODY_KEYS);
   if (isRefusal(body)) return body;
   const { fields, scan } = body;
@@ -151,11 +156,11 @@ function readBody(
   const modelRange = scan.values.get('model');
   if (!isModelName(model) || modelRange === undefined) return invalid('model', 'A model is needed.');
   if (stream !== undefined && stream !== null && stream !== false) return invalid('stream', 'A batch has no streams.');
-  const fault = checkBody?.(fields, BATCH_OPERATIONS[url]);
-  if (fault !== undefined) return fault;
+  const [stored] = findStoredReferences('openai', BATCH_OPERATIONS[url], bytes);
   return {
     model,
     modelRange,
+    storedField: stored?.field,
     endUserSplices: endUserSplices({ dialect: 'openai', bytes, values: scan.values, setting }),
   };
 }

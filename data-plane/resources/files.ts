@@ -96,7 +96,11 @@ async function planInput({ known, nowMs }: KeptCall, { file }: UploadForm): Prom
   if (isRefusal(input)) return input;
   const plan = planByModel(known, input, nowMs);
   if (isRefusal(plan)) return { ...plan, param: 'file' };
-  const [{ upstreamModel }] = plan.attempts;
+  const [{ upstreamModel, credentialId }] = plan.attempts;
+  if (input.stored !== undefined && !known.catalogue.isOwnCredential(credentialId, known.account.tenant.id)) {
+    const { line, field } = input.stored;
+    return refuse('not_found', 'file', `Line ${line}: What the field "${field}" names is not there.`);
+  }
   const edits = input.edits(upstreamModel);
   return {
     plan,

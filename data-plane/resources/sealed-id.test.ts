@@ -61,13 +61,13 @@ describe('a sealed id', () => {
     const id = ours.seal(thing());
     const characters = fc.constantFrom('A', 'B', 'Q', 'g', 'z', '0', '9', '-', '_');
     fc.assert(
-      fc.property(fc.integer({ min: 5, max: id.length - 2 }), characters, (at, character) => {
+      fc.property(fc.integer({ min: 5, max: id.length - 1 }), characters, (at, character) => {
         fc.pre(id[at] !== character);
         expect(ours.open(id.slice(0, at) + character + id.slice(at + 1), ['response'])).toBeUndefined();
       }),
     );
     expect(ours.open(id.slice(0, -4), ['response'])).toBeUndefined();
-    expect(ours.open(`${id}AAAA`, ['response'])).toBeUndefined();
+    for (const more of ['A', 'AA', 'AAAA', '=']) expect(ours.open(id + more, ['response'])).toBeUndefined();
   });
 
   it('needs a key of the tenant', () => {

@@ -61,7 +61,6 @@ const UUID_BYTES = 16;
 const HEAD_BYTES = 1 + 2 * UUID_BYTES + 2;
 /** Beyond the longest model alias and the longest ids that providers give. */
 const MAX_ID_CHARACTERS = 2_048;
-const SEALED = /^[A-Za-z0-9_-]+$/;
 const PARENT_SEPARATOR = '\n';
 
 const sealers = new WeakMap<object, IdSealer>();
@@ -87,8 +86,10 @@ export function createIdSealer(pseudonymKey: string): IdSealer {
       if (typeof id !== 'string' || id.length > MAX_ID_CHARACTERS) return undefined;
       const prefix = kinds.map((kind) => KINDS[kind].prefix).find((each) => id.startsWith(each));
       const sealed = prefix === undefined ? '' : id.slice(prefix.length);
-      if (!SEALED.test(sealed)) return undefined;
-      const plain = openBytes(keys, Buffer.from(sealed, 'base64url'));
+      const bytes = Buffer.from(sealed, 'base64url');
+      // One thing has one id: no other spelling of the same bytes.
+      if (sealed === '' || bytes.toString('base64url') !== sealed) return undefined;
+      const plain = openBytes(keys, bytes);
       const thing = plain === undefined ? undefined : decode(plain);
       return thing !== undefined && kinds.includes(thing.kind) ? thing : undefined;
     },
