@@ -37,7 +37,7 @@ export function createJsonCaller({ timeouts, addresses }: UpstreamCallerOptions)
       const { routed, attempt } = relay.call;
       const { origin, basePath } = addressOf(attempt.provider);
       const { path, body } = outgoing;
-      const method = (routed.request.method ?? 'POST') as Dispatcher.HttpMethod;
+      const method = routed.request.method ?? 'POST';
       const headers = upstreamHeaders(routed, attempt, outgoing);
       agent.dispatch({ origin, path: basePath + path, method, headers, body }, new JsonCall(relay, outgoing));
     },

@@ -1,8 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import OpenAI from 'openai';
+import { expect } from 'vitest';
 import { startProviderSimulator, type RunningSimulator } from '../../control-plane/standalone/simulator/server.js';
 import type { ServedSummary } from '../../control-plane/standalone/simulator/served.js';
-import { startGateway, type GatewayFixture } from './gateway-fixture.js';
+import { eventually, startGateway, type GatewayFixture } from './gateway-fixture.js';
 import { createSimulatorBooks, type SimulatorBooks } from './simulator-books.js';
 
 /** Two tenants whose calls go to one provider by one credential of the operator's. */
@@ -14,9 +15,10 @@ export class KeptThingsFixture {
     readonly theirs: OpenAI,
   ) {}
 
+  /** Nothing is asked of the provider but what the callers ask, unless batches are to be polled. */
   static async open(change: Parameters<typeof startGateway>[1] = {}): Promise<KeptThingsFixture> {
     const simulator = await startProviderSimulator({ host: '127.0.0.1', port: 0 });
-    const gateway = await startGateway(`${simulator.url}/v1`, change);
+    const gateway = await startGateway(`${simulator.url}/v1`, { BATCH_POLL_INTERVAL_MS: 3_600_000, ...change });
     const { config } = gateway;
     const operations = ['chat-completions', 'responses', 'batches'] as const;
     config.addModel('vendor/chat', 'chat-completions', 'pingtoken-sim-small', { operations: [...operations] });
@@ -41,6 +43,21 @@ export class KeptThingsFixture {
 
   summary(): Promise<ServedSummary> {
     return this.books.summary();
+  }
+
+  /** @returns what was called at the provider meanwhile */
+  async callsDuring(act: () => Promise<unknown>): Promise<number> {
+    const before = (await this.summary()).calls;
+    await act();
+    return (await this.summary()).calls - before;
+  }
+
+  /** Whatever happened: every call that went out is in the books, and once. */
+  async expectBooked(): Promise<void> {
+    const { starts, ends } = this.gateway.spool;
+    const ended = () => new Set(ends.map(({ eventId }) => eventId));
+    await eventually(() => starts.every(({ eventId }) => ended().has(eventId)));
+    expect(ended().size).toBe(ends.length);
   }
 
   async close(): Promise<void> {
