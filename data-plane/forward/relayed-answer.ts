@@ -32,7 +32,7 @@ export class RelayedBody implements Answer {
     const { call } = recipient;
     this.#length = contentLength(head.headers);
     this.#reader = usageReaderOf(call.routed);
-    if (this.#reader === undefined) call.usageReported({ request: 1 });
+    if (this.#reader === undefined) call.usageReported(call.routed.assumedUsage);
     else if (this.#reader.readsBody(head.headers['content-type'])) this.#usage = new BodyUsage(this.#reader.members);
     const lines = headOf(call, head);
     if (this.#length !== undefined) lines.push('content-length', String(this.#length));
@@ -128,7 +128,7 @@ function tapStream(call: MeteredCall, reader: UsageReader | undefined): StreamUs
   const { task } = call.routed;
   const cleanError = (data: string): string => cleanErrorData(data, call.attempt.secret);
   if (reader === undefined || task.kind === 'passthrough') {
-    call.usageReported({ request: 1 });
+    call.usageReported(call.routed.assumedUsage);
     return new StreamUsage({ ...PASSED_THROUGH, cleanError });
   }
   const { dialect, streamed } = task.request;

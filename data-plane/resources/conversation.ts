@@ -76,7 +76,10 @@ export class Conversation {
       const { status, body } = await this.tools.exchanger.ask(account, request);
       this.#providerStatus = status;
       this.call.providerAnswered(status, false);
-      if (status >= 200 && status < 300) return body;
+      if (status >= 200 && status < 300) {
+        this.call.usageReported(this.call.routed.assumedUsage);
+        return body;
+      }
       await this.#passOn(status, body, account.secret);
     } catch (error) {
       if (!(error instanceof ExchangeFailedError)) throw error;
