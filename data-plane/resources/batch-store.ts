@@ -37,13 +37,19 @@ export function openBatchStore({ folder, logger }: { readonly folder: string; re
 
   async function read(name: string): Promise<BatchRecord | undefined> {
     const path = join(folder, name);
+    let text;
     try {
-      return batchRecordSchema.parse(parseJson(await readFile(path, 'utf8')));
+      text = await readFile(path, 'utf8');
     } catch (error) {
-      logger.error({ path, reason: String(error) }, 'the record of a batch cannot be read and is set aside');
-      await rename(path, `${path}.damaged`);
+      // Removed meanwhile, or not to be had now: it stays for the next start.
+      logger.warn({ path, reason: String(error) }, 'the record of a batch cannot be read');
       return undefined;
     }
+    const record = parseRecord(text);
+    if (record !== undefined) return record;
+    logger.error({ path }, 'the record of a batch is damaged and set aside');
+    await rename(path, `${path}.damaged`);
+    return undefined;
   }
 
   return {
@@ -67,6 +73,14 @@ export function openBatchStore({ folder, logger }: { readonly folder: string; re
     },
     remove: (submissionId) => rm(pathOf(submissionId), { force: true }),
   };
+}
+
+function parseRecord(text: string): BatchRecord | undefined {
+  try {
+    return batchRecordSchema.safeParse(parseJson(text)).data;
+  } catch {
+    return undefined;
+  }
 }
 
 /** A rename is only as durable as the folder that records it. */
