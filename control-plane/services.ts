@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { createLeases, type Leases } from './allocation/leases.js';
+import { createBudgets, type Budgets } from './budgets/budgets.js';
 import { createLedger, type Ledger } from './billing/ledger.js';
 import { createCatalogue, type Catalogue } from './catalogue/catalogue-service.js';
 import { openPersonKeyDatabase, openPlatformDatabase } from './database/orm.js';
@@ -47,6 +48,7 @@ export interface Services {
   readonly ledger: Ledger;
   readonly wallets: Wallets;
   readonly leases: Leases;
+  readonly budgets: Budgets;
   readonly redemptionCodes: RedemptionCodes;
   readonly dataPlanes: DataPlanes;
   close(): Promise<void>;
@@ -105,6 +107,7 @@ export async function openServices(settings: ServiceSettings, logger: Logger): P
     ledger: createLedger({ run }),
     wallets: createWallets({ run }),
     leases: createLeases({ run }),
+    budgets: createBudgets({ run }),
     redemptionCodes: createRedemptionCodes({ run }),
     dataPlanes: createDataPlanes({ run }),
     async close() {

@@ -5,6 +5,7 @@ import { openPersonKeyDatabase } from './database/orm.js';
 import { createPersonVault } from './identity/person-vault.js';
 import { openQueueWorker } from './queue.js';
 import { createPriceAnnouncer } from './workers/announce-prices.js';
+import { createOwnerNotices } from './workers/tell-owners.js';
 import { createCallLog } from './workers/call-log.js';
 import { readWorkerEnvironment } from './workers/environment.js';
 import { createUsageIngest } from './workers/ingest-usage.js';
@@ -37,6 +38,7 @@ const transport =
 const vault = createPersonVault({ orm: personKeys, secret: environment.PERSON_KEYS_SECRET });
 const notices = transport && createNoticeSender({ database: pool, vault, transport, logger });
 const announcer = createPriceAnnouncer({ pool, vault, logger });
+const ownerNotices = createOwnerNotices({ pool, vault, logger });
 const partitions = createUsagePartitions({ database: pool, logger });
 const creditExpiry = createCreditExpiry({ pool, logger });
 const leaseCloser = createLeaseCloser({ pool, logger });
@@ -62,6 +64,7 @@ const worker = await openQueueWorker({
 if (notices === null) logger.warn('MAIL_URL is not set: mails wait in the outbox');
 notices?.start();
 announcer.start();
+ownerNotices.start();
 creditExpiry.start();
 leaseCloser.start();
 logger.info('the worker is ready');
@@ -75,7 +78,14 @@ async function drain(): Promise<void> {
   draining = true;
   setTimeout(() => process.exit(0), DRAIN_MS).unref();
   partitions.stop();
-  await Promise.all([worker.close(), notices?.stop(), announcer.stop(), creditExpiry.stop(), leaseCloser.stop()]);
+  await Promise.all([
+    worker.close(),
+    notices?.stop(),
+    announcer.stop(),
+    ownerNotices.stop(),
+    creditExpiry.stop(),
+    leaseCloser.stop(),
+  ]);
   callLog?.flush();
   transport?.close();
   await pool.end();

@@ -18,6 +18,8 @@ export interface Catalogue {
   readonly providersBySlug: ReadonlyMap<string, ConfigObjectOf<'provider'>>;
   readonly rateCards: ReadonlyMap<string, ConfigObjectOf<'rate-card'>>;
   readonly plans: ReadonlyMap<string, ConfigObjectOf<'plan'>>;
+  /** The hard budgets of a tenant, of its members and of its keys. */
+  budgets(tenantId: string): readonly ConfigObjectOf<'budget'>[];
   passthroughRoutes(providerId: string): readonly ConfigObjectOf<'passthrough-route'>[];
   /**
    * Decrypted secret for a provider; undefined where the credential is unknown, cannot be opened, is another tenant's, or is

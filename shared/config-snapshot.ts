@@ -92,6 +92,22 @@ export const AUTH_OF_DIALECT = {
   gemini: 'x-goog-api-key',
 } as const satisfies Record<Dialect, AuthScheme>;
 
+/** What a model can do beyond text in, text out. */
+export const CAPABILITIES = [
+  'vision',
+  'tools',
+  'json-schema',
+  'reasoning',
+  'audio-input',
+  'audio-output',
+  'pdf',
+  'web-search',
+] as const;
+export type Capability = (typeof CAPABILITIES)[number];
+
+/** Whose calls a budget limits. */
+export const BUDGET_SUBJECTS = ['tenant', 'member', 'api-key'] as const;
+
 const providerObjectSchema = z.object({
   ...objectHead,
   kind: z.literal('provider'),
@@ -180,10 +196,22 @@ const rateCardObjectSchema = z.object({
   versions: z.array(rateCardVersionSchema).min(1),
 });
 
+/** A hard budget: calls of its subject in its currency need a lease of it. How much is left is the allocator's to know. */
+const budgetObjectSchema = z.object({
+  ...objectHead,
+  kind: z.literal('budget'),
+  tenantId: z.uuid(),
+  subject: z.enum(BUDGET_SUBJECTS),
+  /** Of the tenant, the member or the key. */
+  subjectId: z.uuid(),
+  currency: z.string().length(3),
+});
+
 /** Objects that this release understands. Other kinds are skipped, so that a newer control plane can speak to it. */
 export const configObjectSchema = z.discriminatedUnion('kind', [
   tenantObjectSchema,
   planObjectSchema,
+  budgetObjectSchema,
   memberObjectSchema,
   apiKeyObjectSchema,
   providerObjectSchema,

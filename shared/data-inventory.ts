@@ -301,6 +301,7 @@ export const WIRE_CONTRACTS: Inventory = {
     group('planId limits', 'none', 'how much it may call, and by which prices it pays'),
     group('pseudonymKey', 'secret', 'makes the pseudonyms of its end users'),
   ],
+  budget: [group('id seq kind tenantId subject subjectId currency', 'pseudonymous', 'which calls need a lease of it')],
   plan: [platform('id seq kind limits priceCards', 'what tenants have in common')],
   member: [group('id seq kind tenantId sealingKey limits', 'pseudonymous', 'to whom addresses and devices are sealed')],
   'api-key': [

@@ -30,8 +30,7 @@ export function planGrant(ask: LeaseAsk, { available, leased }: ScopeState): Gra
   const left = available > needed ? available - needed : 0n;
   const stock = smaller(desired > needed ? desired - needed : 0n, left / STOCK_DIVISOR);
   const wholeStock = stock - (stock % unit);
-  const grant =
-    available >= needed ? needed + wholeStock : held + available - ((held + available) % unit) - held;
+  const grant = available >= needed ? needed + wholeStock : held + available - ((held + available) % unit) - held;
   if (grant > 0n) return { grant };
   return available + leased >= unit ? 'reserved' : 'exhausted';
 }

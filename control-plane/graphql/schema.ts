@@ -3,6 +3,7 @@ import type { GraphQLSchema } from 'graphql';
 import { buildSchemaSync } from 'type-graphql';
 import { LeasesResolver } from '../allocation/leases.graphql.js';
 import { BillingResolver } from '../billing/billing.graphql.js';
+import { BudgetsResolver } from '../budgets/budgets.graphql.js';
 import { CatalogueResolver } from '../catalogue/catalogue.graphql.js';
 import { IdentityResolver } from '../identity/identity.graphql.js';
 import { KeysResolver } from '../keys/keys.graphql.js';
@@ -42,6 +43,7 @@ export function buildApiSchema(): GraphQLSchema {
       WalletsResolver,
       RedemptionCodesResolver,
       LeasesResolver,
+      BudgetsResolver,
       DataPlanesResolver,
     ],
     authChecker: checkPolicy,

@@ -31,6 +31,8 @@ export const PERMISSIONS = {
   'wallet:credit': ['operator'],
   'wallet:redeem': ['operator', 'owner', 'member'],
   'wallet:configure': ['operator', 'owner'],
+  'budget:read': ['operator', 'owner', 'member'],
+  'budget:manage': ['operator', 'owner'],
   'usage:read': ['operator', 'owner', 'member'],
   'tenant:list': ['operator'],
   'tenant:manage': ['operator'],

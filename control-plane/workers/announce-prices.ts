@@ -1,8 +1,9 @@
 import type { Logger } from 'pino';
-import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
 import type { PersonVault } from '../identity/person-vault.js';
-import { inTransaction, type Connection, type ConnectionPool, type Queryable } from '../database/sql.js';
+import type { Connection, ConnectionPool } from '../database/sql.js';
+import { enqueueMail } from './enqueue-mail.js';
+import { createOutboxConsumer } from './outbox-consumer.js';
 
 export interface PriceAnnouncerOptions {
   readonly pool: ConnectionPool;
@@ -22,84 +23,25 @@ export interface PriceAnnouncer {
 
 /** Whoever called a model of the card within these days uses it. */
 const USE_DAYS = 90;
-const MAX_ATTEMPTS = 12;
 
 /**
- * Turns announcements of price changes into mails, one for each owner of a tenant that uses a model of the card. Its mails and
- * its own end are one transaction, which holds the announcement's row: killed at any moment it has written all mails or none,
- * and two at once never write them twice. The mails then wait in the outbox like any other.
+ * Turns announcements of price changes into mails, one for each owner of a tenant that uses a model of the card; all of them or
+ * none, and never twice. The mails then wait in the outbox like any other.
  */
-export function createPriceAnnouncer({
-  pool,
-  vault,
-  logger,
-  pollIntervalMs = 5000,
-}: PriceAnnouncerOptions): PriceAnnouncer {
-  let running: Promise<void> = Promise.resolve();
-  let stopped = false;
-  let timer: NodeJS.Timeout | undefined;
-
-  const announceDue = async (): Promise<number> => {
-    let count = 0;
-    while (!stopped && (await announceNext(pool, vault, logger))) count += 1;
-    return count;
-  };
-  const poll = async (): Promise<void> => {
-    try {
-      await announceDue();
-    } catch (error) {
-      logger.warn({ error: error instanceof Error ? error.message : 'unknown' }, 'price changes cannot be announced');
-    }
-    if (!stopped) timer = setTimeout(wake, pollIntervalMs);
-  };
-  const wake = (): void => {
-    running = poll();
-  };
-
-  return {
-    announceDue,
-    start: wake,
-    async stop() {
-      stopped = true;
-      clearTimeout(timer);
-      await running;
+export function createPriceAnnouncer({ pool, vault, logger, ...options }: PriceAnnouncerOptions): PriceAnnouncer {
+  const consumer = createOutboxConsumer({
+    ...{ ...options, pool, logger, topic: 'announce-price-change' },
+    handle: async (connection, { payload }) => {
+      const mails = await announce(connection, vault, payload);
+      logger.info({ mails }, 'a price change was announced');
     },
-  };
-}
-
-interface Announcement {
-  readonly id: string;
-  readonly payload: unknown;
-  readonly attempts: number;
-}
-
-async function announceNext(pool: ConnectionPool, vault: PersonVault, logger: Logger): Promise<boolean> {
-  return inTransaction(pool, async (connection) => {
-    const { rows } = await connection.query<Announcement>({
-      name: 'next-announcement',
-      text: `
-        select id, payload, attempts from outbox
-        where topic = 'announce-price-change' and processed_at is null and available_at <= now()
-        order by available_at limit 1 for update skip locked`,
-    });
-    const [announcement] = rows;
-    if (announcement === undefined) return false;
-    await connection.query({ text: 'savepoint announcement' });
-    try {
-      const mails = await announce(connection, vault, announcement);
-      await finish(connection, announcement.id, null);
-      logger.info({ outboxId: announcement.id, mails }, 'a price change was announced');
-    } catch (error) {
-      await connection.query({ text: 'rollback to savepoint announcement' });
-      await postpone(connection, announcement, error instanceof Error ? error.name : 'unknown');
-    }
-    return true;
   });
+  return { announceDue: consumer.consumeDue, start: consumer.start, stop: consumer.stop };
 }
 
 const payloadSchema = z.object({ rateCardVersionId: z.uuid() });
 
-async function announce(connection: Connection, vault: PersonVault, { payload }: Announcement): Promise<number> {
+async function announce(connection: Connection, vault: PersonVault, payload: unknown): Promise<number> {
   const { rateCardVersionId } = payloadSchema.parse(payload);
   const { rows } = await connection.query<Recipient>({
     name: 'users-of-card',
@@ -108,16 +50,8 @@ async function announce(connection: Connection, vault: PersonVault, { payload }:
   });
   let mails = 0;
   for (const { person_id: personId, tenant_id: tenantId, models, effective_from: effectiveFrom } of rows) {
-    const cipher = await vault.open(personId);
-    if (cipher === null) continue;
     const variables = { models, effectiveFrom: effectiveFrom.toISOString() };
-    const sealed = cipher.encrypt('mail', JSON.stringify(variables)).toString('base64url');
-    await connection.query({
-      name: 'enqueue-price-mail',
-      text: `insert into outbox (id, tenant_id, topic, payload) values ($1, $2, 'send-mail', $3)`,
-      values: [uuidv7(), tenantId, { template: 'price-change', personId, sealed }],
-    });
-    mails += 1;
+    if (await enqueueMail(connection, vault, { template: 'price-change', tenantId, personId, variables })) mails += 1;
   }
   return mails;
 }
@@ -143,24 +77,3 @@ const USERS_OF_CARD = `
     )
   group by member.person_id, member.tenant_id, version.effective_from
   order by member.tenant_id, member.person_id`;
-
-async function finish(database: Queryable, id: string, lastError: string | null): Promise<void> {
-  await database.query({
-    name: 'finish-announcement',
-    text: 'update outbox set processed_at = now(), attempts = attempts + 1, last_error = $2 where id = $1',
-    values: [id, lastError],
-  });
-}
-
-async function postpone(database: Queryable, { id, attempts }: Announcement, reason: string): Promise<void> {
-  if (attempts + 1 >= MAX_ATTEMPTS) {
-    await finish(database, id, `given up: ${reason}`);
-    return;
-  }
-  await database.query({
-    name: 'postpone-announcement',
-    text: `update outbox set attempts = attempts + 1, last_error = $2,
-           available_at = now() + make_interval(secs => 60 * 2 ^ attempts) where id = $1`,
-    values: [id, reason],
-  });
-}

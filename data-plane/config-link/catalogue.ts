@@ -23,6 +23,7 @@ export function createCatalogue({ position, objects, contentKeys }: CataloguePar
   const providersBySlug = new Map<string, ConfigObjectOf<'provider'>>();
   const rateCards = new Map<string, ConfigObjectOf<'rate-card'>>();
   const plans = new Map<string, ConfigObjectOf<'plan'>>();
+  const budgets = new Map<string, ConfigObjectOf<'budget'>[]>();
   const credentials = new Map<string, ConfigObjectOf<'credential'>>();
   const routes = new Map<string, ConfigObjectOf<'route'>[]>();
   const passthroughRoutes = new Map<string, ConfigObjectOf<'passthrough-route'>[]>();
@@ -31,6 +32,7 @@ export function createCatalogue({ position, objects, contentKeys }: CataloguePar
     if (object.kind === 'model') putNewer(models, object.name, object);
     else if (object.kind === 'rate-card') rateCards.set(object.id, object);
     else if (object.kind === 'plan') plans.set(object.id, object);
+    else if (object.kind === 'budget') append(budgets, object.tenantId, object);
     else if (object.kind === 'credential') credentials.set(object.id, object);
     else if (object.kind === 'route') append(routes, routeKey(object.modelId, object.tenantId), object);
     else if (object.kind === 'passthrough-route') append(passthroughRoutes, object.providerId, object);
@@ -52,6 +54,7 @@ export function createCatalogue({ position, objects, contentKeys }: CataloguePar
       const general = routes.get(routeKey(modelId, null)) ?? NONE;
       return own === undefined ? general : [...own, ...general];
     },
+    budgets: (tenantId) => budgets.get(tenantId) ?? NONE,
     passthroughRoutes: (providerId) => passthroughRoutes.get(providerId) ?? NONE,
     secretOf: (credentialId, tenantId, provider) => {
       const credential = credentials.get(credentialId);
