@@ -2,7 +2,6 @@ import {
   leaseAnswerSchema,
   type LeaseAnswer,
   type LeaseAsk,
-  type LeaseGrant,
   type LeaseRefusal,
   type LeaseRequest,
 } from '@pingtoken/shared/lease';
@@ -11,8 +10,8 @@ import { settleCredits } from '../wallets/settle-credits.js';
 import { book, lockWallet, settleWallet } from '../wallets/wallet-books.js';
 import { lockBudgetWindows, storeWindows, type LockedWindow } from '../workers/budget-statements.js';
 import { findHardBudgets, type HardBudget } from './hard-budgets.js';
-import { lockOpenLeases, storeGrant, type OpenLease } from './lease-rows.js';
-import { planGrant } from './plan-grant.js';
+import { findGrowing, lockOpenLeases, storeGrant, type GrantPlace, type OpenLease } from './lease-rows.js';
+import { planGrant, withoutHeld, type ScopeState } from './plan-grant.js';
 
 /** Hands out leases. Needs the `worker` login. */
 export interface Allocator {
@@ -133,40 +132,69 @@ async function grantOfWallet(ask: LeaseAsk, { connection, request, open, now, ad
   const { tenantId, currency, spoolId } = request;
   const locked = await lockWallet(connection, { tenantId, currency });
   const { wallet, credits } = await settleWallet(connection, locked, now);
-  const { balance, creditLimit, leased } = wallet;
-  const plan = planGrant(ask, { available: balance + creditLimit, leased });
-  if (typeof plan === 'string') return { refused: plan };
-  // Money of a credit admits no call after the credit's end.
-  const drawn = settleCredits(credits, balance - plan.grant, now).credits.filter((credit) => credit.drawn > 0n);
-  const ends = drawn.flatMap(({ expiresAt }) => (expiresAt !== null && expiresAt > now ? [expiresAt] : []));
-  const place = {
-    ...{ scope: ask.scope, spoolId, tenantId, currency, windowFrom: null, windowTo: null },
-    admitUntil: Math.min(admitUntil, ...ends),
+  const state = { available: wallet.balance + wallet.creditLimit, leased: wallet.leased };
+  const owner = { scope: ask.scope, spoolId, tenantId, currency, windowFrom: null, windowTo: null };
+  const placeOf = (grant: bigint): GrantPlace => {
+    // Money of a credit admits no call after the credit's end.
+    const drawn = settleCredits(credits, wallet.balance - grant, now).credits.filter((credit) => credit.drawn > 0n);
+    const ends = drawn.flatMap(({ expiresAt }) => (expiresAt !== null && expiresAt > now ? [expiresAt] : []));
+    return { ...owner, admitUntil: Math.min(admitUntil, ...ends) };
   };
-  const granted = await storeGrant(connection, place, { open, grant: plan.grant, now });
+  const planned = planPlacedGrant(ask, { state, placeOf, open, now });
+  if (typeof planned === 'string') return { refused: planned };
+  const { grant: amount, place } = planned;
+  const granted = await storeGrant(connection, place, planned);
   const { leaseId } = granted;
-  await book(connection, wallet, { debit: 'wallet', credit: 'leased', amount: plan.grant, kind: 'lease', leaseId });
+  await book(connection, wallet, { debit: 'wallet', credit: 'leased', amount, kind: 'lease', leaseId });
   return granted;
 }
 
 async function grantOfBudget(
   ask: LeaseAsk,
   { connection, request, open, now, admitUntil, budget, window }: Parts & BudgetParts,
-): Promise<LeaseGrant | { refused: LeaseRefusal }> {
+): Promise<Result> {
   const { tenantId, currency, spoolId } = request;
   const { limit, spent, leased } = window;
-  const plan = planGrant(ask, { available: limit - spent - leased, leased });
-  if (plan === 'exhausted') {
-    // Calls are refused from now on, though some units may be left that no call fits into.
-    await storeWindows(connection, [{ ...window, isUsedUp: true }]);
-  }
-  if (typeof plan === 'string') return { refused: plan };
   const { windowFrom, windowTo } = budget;
   const ends = windowTo === null ? admitUntil : Math.min(admitUntil, windowTo);
   const place = { scope: ask.scope, spoolId, tenantId, currency, windowFrom, windowTo, admitUntil: ends };
-  const granted = await storeGrant(connection, place, { open, grant: plan.grant, now });
-  await storeWindows(connection, [{ ...window, leased: leased + plan.grant }]);
+  const state = { available: limit - spent - leased, leased };
+  const planned = planPlacedGrant(ask, { state, placeOf: () => place, open, now });
+  // Calls are refused from now on, though some units may be left that none fits into.
+  if (planned === 'exhausted') await storeWindows(connection, [{ ...window, isUsedUp: true }]);
+  if (typeof planned === 'string') return { refused: planned };
+  const granted = await storeGrant(connection, place, planned);
+  await storeWindows(connection, [{ ...window, leased: leased + planned.grant }]);
   return granted;
+}
+
+interface PlacedGrant {
+  readonly grant: bigint;
+  readonly place: GrantPlace;
+  readonly growing: OpenLease | undefined;
+}
+
+function planPlacedGrant(
+  ask: LeaseAsk,
+  {
+    state,
+    placeOf,
+    open,
+    now,
+  }: {
+    readonly state: ScopeState;
+    readonly placeOf: (grant: bigint) => GrantPlace;
+    readonly open: readonly OpenLease[];
+    readonly now: number;
+  },
+): PlacedGrant | LeaseRefusal {
+  const plan = planGrant(ask, state);
+  if (typeof plan === 'string') return plan;
+  const place = placeOf(plan.grant);
+  const growing = findGrowing(open, place, now);
+  if (growing !== undefined) return { ...plan, place, growing };
+  const anew = planGrant(withoutHeld(ask), state);
+  return typeof anew === 'string' ? anew : { ...anew, place: placeOf(anew.grant), growing };
 }
 
 interface BudgetParts {

@@ -59,23 +59,25 @@ export interface GrantPlace extends LeaseOwner {
 /** A lease that admits calls for less than this part of a new one's time is followed by a new one. */
 const GROWS_WHILE = 1 / 3;
 
-/**
- * Adds to the lease that the spool has of the scope, or makes a new one where there is none that lasts: the old one is then
- * used up, or fenced by its data plane.
- */
-export async function storeGrant(
-  database: Queryable,
-  place: GrantPlace,
-  { open, grant, now }: { readonly open: readonly OpenLease[]; readonly grant: bigint; readonly now: number },
-): Promise<LeaseGrant> {
+/** The lease that the spool has of the scope, if it lasts: an older one is used up, or fenced by its data plane. */
+export function findGrowing(open: readonly OpenLease[], place: GrantPlace, now: number): OpenLease | undefined {
   const budgetId = place.scope.kind === 'budget' ? place.scope.budgetId : null;
-  const growing = open.findLast(
+  return open.findLast(
     (lease) =>
       lease.budgetId === budgetId &&
       lease.windowFrom === place.windowFrom &&
       lease.admitUntil <= place.admitUntil &&
       lease.admitUntil - now > (place.admitUntil - now) * GROWS_WHILE,
   );
+}
+
+/** Adds to a lease, or makes a new one. */
+export async function storeGrant(
+  database: Queryable,
+  place: GrantPlace,
+  { growing, grant }: { readonly growing: OpenLease | undefined; readonly grant: bigint },
+): Promise<LeaseGrant> {
+  const budgetId = place.scope.kind === 'budget' ? place.scope.budgetId : null;
   const { windowFrom, windowTo } = place;
   if (growing !== undefined) {
     await database.query({

@@ -36,3 +36,9 @@ export function planGrant(ask: LeaseAsk, { available, leased }: ScopeState): Gra
 }
 
 const smaller = (one: bigint, other: bigint): bigint => (one < other ? one : other);
+
+/** The ask of somebody whose lease cannot grow: what it holds is no help to the calls that wait. */
+export function withoutHeld(ask: LeaseAsk): LeaseAsk {
+  const needed = ask.needed === '0' ? '0' : String(BigInt(ask.needed) + BigInt(ask.held));
+  return { ...ask, held: '0', needed };
+}
