@@ -92,19 +92,6 @@ export const AUTH_OF_DIALECT = {
   gemini: 'x-goog-api-key',
 } as const satisfies Record<Dialect, AuthScheme>;
 
-/** What a model can do beyond text in, text out. */
-export const CAPABILITIES = [
-  'vision',
-  'tools',
-  'json-schema',
-  'reasoning',
-  'audio-input',
-  'audio-output',
-  'pdf',
-  'web-search',
-] as const;
-export type Capability = (typeof CAPABILITIES)[number];
-
 /** Whose calls a budget limits. */
 export const BUDGET_SUBJECTS = ['tenant', 'member', 'api-key'] as const;
 

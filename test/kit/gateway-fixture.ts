@@ -88,6 +88,7 @@ export class MemoryConfig implements Snapshot {
       providersBySlug: new Map([[this.provider.slug, this.provider]]),
       rateCards: new Map([[this.rateCard.id, this.rateCard]]),
       plans: new Map(this.plans.map((plan) => [plan.id, plan])),
+      budgets: () => [],
       passthroughRoutes: (providerId) => this.passthrough.filter((route) => route.providerId === providerId),
       secretOf: () => this.secret,
       isOwnCredential: (credentialId) => this.ownCredentials.has(credentialId),
