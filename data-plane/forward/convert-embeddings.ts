@@ -6,7 +6,7 @@ import { geminiEmbeddings } from '../dialects/embeddings/gemini.js';
 import { openAiEmbeddings } from '../dialects/embeddings/openai.js';
 import { refuse, type Refusal } from '../http-error.js';
 import type { PlannedAttempt } from '../route/route.js';
-import type { Outgoing } from './outgoing.js';
+import type { Outgoing } from './prepared-call.js';
 
 /** Anthropic's API has no vectors. */
 const DIALECTS: Readonly<Record<Dialect, EmbeddingsDialect | undefined>> = {

@@ -7,7 +7,7 @@ import { COUNT_DIALECTS, type CountDialect } from '../dialects/count-tokens.js';
 import { isRefusal, refuse, sendJson, type Refusal } from '../http-error.js';
 import type { TokenEstimator } from '../meter/estimate/token-estimator.js';
 import type { PlannedAttempt } from '../route/route.js';
-import type { Outgoing, Prepared } from './outgoing.js';
+import type { Outgoing, Prepared } from './prepared-call.js';
 
 /**
  * A count of a prompt for a provider of another dialect. What the model could not be asked cannot be counted either: it is

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { Agent, type Dispatcher } from 'undici';
 import { addressOf } from '../provider-address.js';
-import type { AnswerEditor, Outgoing } from './outgoing.js';
+import type { AnswerEditor, Outgoing } from './prepared-call.js';
 import type { Relay, UpstreamSource } from './relay.js';
 import { createUpstreamConnector, UpstreamRefusedError, type UpstreamAddresses } from './upstream-address.js';
 import { upstreamHeaders } from './upstream-headers.js';

@@ -1,7 +1,6 @@
-import type { Usage } from '@pingtoken/shared/rate-card';
 import type { MeteredRequest, PassthroughTask } from '../admit/admit.js';
 import { editAnthropicRequest } from '../dialects/anthropic-request.js';
-import type { ChatDialect, ChatRequest } from '../dialects/chat/chat.js';
+import type { ChatRequest } from '../dialects/chat/chat.js';
 import { CHAT_DIALECTS, faultOf } from '../dialects/chat/chat-dialects.js';
 import { parseJsonExactly, stringifyExactly } from '../dialects/chat/json.js';
 import { COUNT_DIALECTS } from '../dialects/count-tokens.js';
@@ -10,6 +9,7 @@ import { editFormRequest } from '../dialects/form-request.js';
 import { editGeminiAct, geminiPath } from '../dialects/gemini-act.js';
 import { editGeminiRequest } from '../dialects/gemini-request.js';
 import { editOpenAiRequest } from '../dialects/openai-request.js';
+import type { ReportingOperation } from '../dialects/operations/read-usage.js';
 import type { Endpoint } from '../endpoints.js';
 import { findStoredReferences, type StoredReference } from '../dialects/stored-references.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
@@ -20,54 +20,7 @@ import { idSealerOf } from '../resources/sealed-id.js';
 import { connectionTokens } from './answer-headers.js';
 import { convertEmbeddings } from './convert-embeddings.js';
 import { convertCount } from './count-tokens.js';
-
-/** What is sent. */
-export interface Outgoing {
-  /** JSON goes by undici; forms, and what nobody here understands, by http-proxy-middleware. */
-  readonly client: 'undici' | 'proxy';
-  /** Behind the provider's base URL, with its query. */
-  readonly path: string;
-  /** Content type, accept, and what the dialect asks for. */
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Buffer;
-  /** Undefined where caller and provider speak alike, and the answer goes back as it comes. */
-  readonly translation: Translation | AnswerConversion | undefined;
-  /** Nothing is sent where this is set: the prompt that the body holds is counted here, and this writes the answer. */
-  readonly writeCount?: (tokens: number) => string;
-  /** Changes the bytes of an answer that is not translated, as they come from the provider. */
-  readonly editAnswer?: (() => AnswerEditor) | undefined;
-}
-
-/** Edits the bytes of one answer, however they are cut. */
-export interface AnswerEditor {
-  push(chunk: Buffer): Buffer;
-  /** @returns what was held back */
-  end(): Buffer;
-}
-
-/** Of an answer that is never streamed: what the caller is told, and what it says was used. */
-export interface AnswerConversion {
-  /** @returns undefined when the body is no answer of the provider's dialect */
-  readonly convertAnswer: (body: Buffer) => ConvertedAnswer | undefined;
-}
-
-export interface ConvertedAnswer {
-  readonly json: string;
-  readonly usage: Usage | undefined;
-}
-
-/** Between whom an answer is translated. */
-export interface Translation {
-  readonly provider: ChatDialect;
-  readonly caller: ChatDialect;
-  readonly request: ChatRequest;
-}
-
-/**
- * A call that can be sent as it is; `outgoing` is undefined where there is more to it than one request: for a session, whose
- * messages go out one by one, and for what a provider keeps.
- */
-export type Prepared = Routed & { readonly outgoing: Outgoing | undefined };
+import type { Outgoing, Prepared } from './prepared-call.js';
 
 /**
  * Makes what is sent, before anything is. The first way goes first that can say all that the caller said; where none can,
@@ -135,10 +88,16 @@ function openedIds(
 ): OpenedIds | undefined {
   if (references.length === 0 || request.dialect !== 'openai' || request.bodyKind !== 'json') return undefined;
   const sealer = idSealerOf(account.tenant);
-  if (sealer === undefined || operation === 'passthrough' || operation === 'realtime' || operation === 'batches')
-    return undefined;
+  if (sealer === undefined || !isReporting(operation)) return undefined;
   return openIds(sealer, request, { references, operation });
 }
+
+/** Those whose requests are read as OpenAI's; the others name nothing that is kept. */
+function isReporting(operation: Routed['operation']): operation is ReportingOperation {
+  return !NOT_REPORTING.has(operation);
+}
+
+const NOT_REPORTING: ReadonlySet<Routed['operation']> = new Set(['passthrough', 'realtime', 'batches', 'count-tokens']);
 
 function isKeptBy({ provider, credentialId }: PlannedAttempt, { account }: OpenedIds): boolean {
   return isSameAccount(account, { providerId: provider.id, credentialId });

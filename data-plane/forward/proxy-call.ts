@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { createProxyMiddleware, type Options } from 'http-proxy-middleware';
 import { failureReason, type UpstreamCallerOptions, type UpstreamTimeouts } from './json-call.js';
 import { addressOf } from '../provider-address.js';
-import type { Outgoing } from './outgoing.js';
+import type { Outgoing } from './prepared-call.js';
 import type { Relay, UpstreamSource } from './relay.js';
 import { createUpstreamAgents, type UpstreamAgents } from './upstream-address.js';
 import { upstreamHeaders } from './upstream-headers.js';

@@ -3,7 +3,7 @@ import type { ServiceTier, Usage } from '@pingtoken/shared/rate-card';
 import type { ChatEvent, ChatStreamReader, ChatStreamWriter } from '../dialects/chat/chat.js';
 import { parseJsonExactly, stringifyExactly } from '../dialects/chat/json.js';
 import { readServiceTier } from '../dialects/service-tier.js';
-import type { AnswerConversion, ConvertedAnswer, Translation } from './outgoing.js';
+import type { AnswerConversion, ConvertedAnswer, Translation } from './prepared-call.js';
 
 /** A whole answer longer than this is not held to be translated. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;

@@ -2,7 +2,7 @@ import { sendJson } from '../http-error.js';
 import { answerHeaders } from './answer-headers.js';
 import { cleanErrorText } from './clean-error.js';
 import { failUnusable, type Answer, type AnswerHead, type Recipient } from './answer.js';
-import type { AnswerConversion, Translation } from './outgoing.js';
+import type { AnswerConversion, Translation } from './prepared-call.js';
 import { AnswerTranslator, StreamTranslator } from './translate-answer.js';
 
 /** An answer of one body in another dialect: its head waits for the body, whose length is known when it is translated. */

@@ -1,6 +1,6 @@
 import { credentialHeader, USER_AGENT } from '../provider-address.js';
 import type { PlannedAttempt, Routed } from '../route/route.js';
-import type { Outgoing } from './outgoing.js';
+import type { Outgoing } from './prepared-call.js';
 
 /**
  * All that a provider is told besides the body, whichever client sends it: a list of ours. Of the caller's own head there is

@@ -1,6 +1,6 @@
 import type { Usage } from '@pingtoken/shared/rate-card';
 import type { PlannedAttempt } from '../route/route.js';
-import type { Prepared } from '../forward/outgoing.js';
+import type { Prepared } from '../forward/prepared-call.js';
 import {
   isEstimatedOperation,
   type DeliveredCounter,

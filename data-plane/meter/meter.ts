@@ -4,7 +4,7 @@ import { readCallerClient } from '../admit/caller-client.js';
 import type { AddressRange } from '../environment.js';
 import { refuse, type Refusal } from '../http-error.js';
 import type { Observer } from '../observe.js';
-import type { Prepared } from '../forward/outgoing.js';
+import type { Prepared } from '../forward/prepared-call.js';
 import type { PlannedAttempt, Routed } from '../route/route.js';
 import { openCounter, promptPart } from './delivered-counter.js';
 import type { DeliveredCounter, TokenEstimator } from './estimate/token-estimator.js';

@@ -5,7 +5,7 @@ import type { ChatUsageReader } from '../dialects/chat/chat.js';
 import { CHAT_DIALECTS } from '../dialects/chat/chat-dialects.js';
 import { convertGeminiEmbeddingUsage } from '../dialects/embeddings/gemini.js';
 import { readUsage, type ReportingOperation } from '../dialects/operations/read-usage.js';
-import type { Prepared } from '../forward/outgoing.js';
+import type { Prepared } from '../forward/prepared-call.js';
 
 /** How the usage of an answer that is relayed as it comes is read from it. */
 export interface UsageReader {

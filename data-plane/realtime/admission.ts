@@ -1,7 +1,7 @@
 import type { Usage } from '@pingtoken/shared/rate-card';
 import { admitRealtime, type RealtimeCall } from '../admit/admit.js';
 import { authenticate } from '../authenticate.js';
-import type { Prepared } from '../forward/outgoing.js';
+import type { Prepared } from '../forward/prepared-call.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { Meter, MeteredCall } from '../meter/meter.js';
 import { createRequestId } from '../receive.js';

@@ -3,7 +3,7 @@ import { versionInForce, type Usage } from '@pingtoken/shared/rate-card';
 import { admitModel, priceInForce, type Admitted, type Candidate } from '../admit/admit.js';
 import type { Authenticated, WithBody } from '../authenticate.js';
 import { readOpenAiRequest } from '../dialects/openai-request.js';
-import type { Prepared } from '../forward/outgoing.js';
+import type { Prepared } from '../forward/prepared-call.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { PlannedAttempt } from '../route/route.js';
 import type { KeptThing } from './sealed-id.js';

@@ -1,6 +1,6 @@
 import type { WithBody } from '../authenticate.js';
 import type { Forwarder } from '../forward/forward.js';
-import type { ConvertedAnswer } from '../forward/outgoing.js';
+import type { ConvertedAnswer } from '../forward/prepared-call.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { PlannedCall } from './accounts.js';
 import type { BatchBilling } from './batch-billing.js';

@@ -1,4 +1,4 @@
-import type { Outgoing } from '../forward/outgoing.js';
+import type { Outgoing } from '../forward/prepared-call.js';
 import { isRefusal } from '../http-error.js';
 import { planByAccount } from './accounts.js';
 import { openConversation, type Question } from './conversation.js';
