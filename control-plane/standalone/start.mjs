@@ -44,7 +44,7 @@ async function build() {
   const progress = setInterval(() => console.log(`  building, ${Math.round((Date.now() - started) / 1000)} s`), 2000);
   // Types are the business of `npm run check` and `npm test`, and checking them would take longer than all the rest.
   await run([compiler, '-b', '--noCheck', 'control-plane', 'data-plane']);
-  if (isBundleStale()) await run([bundler, '--config', 'data-plane/rolldown.config.js'], 'ignore');
+  if (isBundleStale()) await run([bundler, '--config', '.config/rolldown.config.js'], 'ignore');
   clearTimeout(announce);
   clearInterval(progress);
 }
