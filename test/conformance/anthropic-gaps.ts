@@ -17,6 +17,7 @@ const pdf = { type: 'base64', media_type: 'application/pdf', data: 'JVBERi0=' };
 
 /** https://platform.claude.com/docs/en/api/messages */
 export const ANTHROPIC_GAPS = gapsOf('anthropic', [
+  ['others', 'service_tier', 'one that it does not know', 'no such tier', { service_tier: 'turbo' }, /turbo/],
   [['openai'], 'top_k', 'any', 'no such parameter', { top_k: 7 }, /top_k/],
   [['openai'], 'stop_sequences', 'more than 4', 'takes 4', { stop_sequences: ['1', '2', '3', '4', 'fifth'] }, /fifth/],
   [
@@ -42,6 +43,14 @@ export const ANTHROPIC_GAPS = gapsOf('anthropic', [
     'cannot be kept to one call',
     { tools, tool_choice: { type: 'auto', disable_parallel_tool_use: true } },
     /parallel/i,
+  ],
+  [
+    ['gemini'],
+    'messages.content.source',
+    'data without media_type',
+    'data have a type',
+    user({ type: 'image', source: { type: 'base64', data: 'NDcxMQ==' } }),
+    /NDcxMQ/,
   ],
   [
     ['openai'],

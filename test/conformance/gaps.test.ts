@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import { parseJson } from '@pingtoken/shared/wire';
+import { CHAT_DIALECTS } from '../../data-plane/dialects/chat/chat-dialects.js';
 import { projectFolder } from '../kit/distribution.js';
 import { startUpstream, type ScriptedUpstream } from '../kit/gateway-fixture.js';
 import { ANTHROPIC_GAPS } from './anthropic-gaps.js';
@@ -77,6 +78,23 @@ function stageOf(provider: Dialect): Stage {
 
 const CASES = GAPS.flatMap((gap) => gap.providers.map((provider) => ({ ...gap, provider })));
 
+function upstreamModelOf({ provider, upstreamModel }: Gap & { readonly provider: Dialect }): string {
+  return upstreamModel ?? { openai: 'gpt-5', anthropic: 'an-imitation', gemini: 'gemini-3-pro' }[provider];
+}
+
+/** Every feature that the sources of a dialect's writers name, by their own words for it. */
+function namedGaps(provider: Dialect): string[] {
+  const folder = join(projectFolder(), 'data-plane/dialects/chat', provider);
+  const files = readdirSync(folder).filter(
+    (name) => /^(?:write-|thinking|unsupported)/.test(name) && !name.includes('.test.'),
+  );
+  const sources = files.map((name) => readFileSync(join(folder, name), 'utf8')).join('\n');
+  const words = sources.matchAll(/(?:add\(|unsupported, |return |\? )'([\w.]+)'|^ {2}'?([\w.]+)'?: \(/gm);
+  const features = Object.keys(CHAT_DIALECTS[provider].fieldNames);
+  const named = new Set(Array.from(words, ([, literal, key]) => literal ?? key ?? ''));
+  return features.filter((feature) => named.has(feature)).toSorted();
+}
+
 interface Route {
   readonly drops: boolean;
   /** Whether its credential is the tenant's own. */
@@ -86,8 +104,7 @@ interface Route {
 async function ask(gap: Gap & { readonly provider: Dialect }, { drops, isOwn }: Route): Promise<Response> {
   const { gateway } = stageOf(gap.provider);
   const { config } = gateway;
-  const upstreamModel =
-    gap.upstreamModel ?? { openai: 'gpt-5', anthropic: 'claude', gemini: 'gemini-3-pro' }[gap.provider];
+  const upstreamModel = upstreamModelOf(gap);
   const name = `${upstreamModel}-${String(drops)}-${String(isOwn)}`;
   if (!config.models.has(name)) {
     config.addModel(name, 'chat-completions', upstreamModel);
@@ -150,6 +167,16 @@ describe('what a provider of another dialect cannot be told', () => {
   const stored = CASES.filter(({ when }) => when === STORED);
   it.each(stored)('$caller to $provider: $field is not there on a credential that tenants share', async (gap) => {
     for (const drops of [true, false]) expect((await ask(gap, { drops, isOwn: false })).status).toBe(404);
+  });
+
+  it.each(Object.keys(ANSWERS) as Dialect[])('is all that the module of %s names as such', (provider) => {
+    const shown = CASES.filter((gap) => gap.provider === provider).flatMap((gap) => {
+      const { body } = REQUESTS[gap.caller]('m');
+      const request = CHAT_DIALECTS[gap.caller].readRequest({ ...body, ...gap.asks }, { model: 'm', streamed: false });
+      if ('unreadable' in request) throw new Error(request.unreadable.message);
+      return CHAT_DIALECTS[provider].writeRequest(request, upstreamModelOf(gap)).unsupported;
+    });
+    expect([...new Set(shown)].toSorted()).toEqual(namedGaps(provider));
   });
 
   it('is what the table says, row by row', () => {

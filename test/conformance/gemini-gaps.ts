@@ -4,7 +4,7 @@ const said = (...parts: object[]) => ({ contents: [{ role: 'user', parts: [{ tex
 const config = (fields: object) => ({ generationConfig: fields });
 const data = (mimeType: string) => said({ inlineData: { mimeType, data: 'NDcxMQ==' } });
 const functions = { functionDeclarations: [{ name: 'look_up' }] };
-const afterCall = {
+const afterCall = (mimeType: string) => ({
   tools: [functions],
   contents: [
     { role: 'user', parts: [{ text: 'Hi' }] },
@@ -16,13 +16,13 @@ const afterCall = {
           functionResponse: {
             name: 'look_up',
             response: { output: 'see' },
-            parts: [{ inlineData: { mimeType: 'image/png', data: 'NDcxMQ==' } }],
+            parts: [{ inlineData: { mimeType, data: 'NDcxMQ==' } }],
           },
         },
       ],
     },
   ],
-};
+});
 
 /** https://ai.google.dev/api/generate-content */
 export const GEMINI_GAPS = gapsOf('gemini', [
@@ -76,6 +76,52 @@ export const GEMINI_GAPS = gapsOf('gemini', [
     config({ responseMimeType: 'application/json' }),
     /json/,
   ],
+  [
+    ['anthropic'],
+    'generationConfig.stopSequences',
+    'white space',
+    'refuses blank ones',
+    config({ stopSequences: [' ', 'END'] }),
+    /" "/,
+  ],
+  [
+    ['anthropic'],
+    'generationConfig.topP',
+    'with a temperature, Claude 4.1 to 4.6',
+    'takes one of the two',
+    config({ temperature: 0.25, topP: 0.75 }),
+    /0\.75/,
+    'claude-opus-4-1',
+  ],
+  [
+    ['anthropic'],
+    'generationConfig.topK',
+    'with thinking',
+    'not while it thinks',
+    config({ topK: 7, thinkingConfig: { thinkingBudget: 2048 } }),
+    /top_k/,
+  ],
+  [
+    ['anthropic'],
+    'generationConfig.thinkingConfig',
+    'with a forced call, models that think by a budget',
+    'a call cannot be forced while it thinks',
+    {
+      ...config({ thinkingConfig: { thinkingBudget: 2048 } }),
+      tools: [functions],
+      toolConfig: { functionCallingConfig: { mode: 'ANY' } },
+    },
+    /thinking/,
+    'claude-opus-4-1',
+  ],
+  [
+    ['anthropic'],
+    'toolConfig.functionCallingConfig.mode',
+    'ANY, without functions',
+    'a choice without tools is an error there',
+    { toolConfig: { functionCallingConfig: { mode: 'ANY' } } },
+    /tool_choice/,
+  ],
   [['anthropic'], 'generationConfig.temperature', 'above 1', 'goes up to 1', config({ temperature: 1.75 }), /1\.75/],
   [
     ['anthropic'],
@@ -85,6 +131,7 @@ export const GEMINI_GAPS = gapsOf('gemini', [
     { ...data('image/png'), ...config({ mediaResolution: 'MEDIA_RESOLUTION_LOW' }) },
     /resolution/i,
   ],
+  [['openai'], 'serviceTier', 'one that it does not know', 'no such tier', { serviceTier: 'turbo' }, /turbo/],
   [['anthropic'], 'serviceTier', 'flex or priority', 'no such tier', { serviceTier: 'flex' }, /flex/],
   [['openai'], 'contents.parts.inlineData', 'a film', 'sees none', data('video/mp4'), /NDcxMQ/],
   [['anthropic'], 'contents.parts.inlineData', 'a film or a sound', 'sees and hears none', data('audio/wav'), /NDcxMQ/],
@@ -104,7 +151,22 @@ export const GEMINI_GAPS = gapsOf('gemini', [
     said({ fileData: { fileUri: 'http://pictures.example/4711.png', mimeType: 'image/png' } }),
     /4711/,
   ],
-  [['openai'], 'contents.parts.functionResponse.parts', 'any', 'results of tools are text', afterCall, /NDcxMQ/],
+  [
+    ['openai'],
+    'contents.parts.functionResponse.parts',
+    'any',
+    'results of tools are text',
+    afterCall('image/png'),
+    /NDcxMQ/,
+  ],
+  [
+    ['anthropic'],
+    'contents.parts.functionResponse.parts',
+    'neither picture, PDF nor text',
+    'sees pictures, PDF and text',
+    afterCall('audio/wav'),
+    /NDcxMQ/,
+  ],
   [
     'others',
     'contents[N].parts[N].fileData',
