@@ -17,7 +17,9 @@ export type ContenderName =
   | 'Express + undici'
   | 'Express + http-proxy-middleware'
   | 'Portkey'
-  | 'PingToken';
+  | 'PingToken'
+  /** The same words as a stream that is not translated, in turn with one that is. */
+  | 'PingToken, relayed';
 
 export interface RunningContender {
   readonly name: ContenderName;

@@ -3,7 +3,7 @@ import type { ContenderName, RunningContender } from './contenders.js';
 import type { Load, Target, Window } from './load.js';
 import type { BenchOptions } from './options.js';
 import { processorMs, residentBytes } from './processes.js';
-import { STREAMED_TEXT, type Workload } from './workloads.js';
+import { STREAMED_TEXT, WORKLOADS, type Workload } from './workloads.js';
 
 export interface Sample extends Window {
   /** Of all the contender's processes, just after the window. */
@@ -56,6 +56,20 @@ export async function verifyEcho(
   }
 }
 
+interface Turn {
+  readonly name: ContenderName;
+  readonly contender: RunningContender;
+  readonly called: Workload;
+}
+
+/** A translated stream takes turns with the same one relayed, so that both have the same of the machine. */
+function turnsOf(contenders: readonly RunningContender[], workload: Workload): Turn[] {
+  return measured(contenders, workload).flatMap((contender): Turn[] => [
+    { name: contender.name, contender, called: workload },
+    ...(workload.isTranslated ? [{ name: 'PingToken, relayed' as const, contender, called: WORKLOADS.sse }] : []),
+  ]);
+}
+
 function isRight(text: string, { isTranslated, answer }: Workload): boolean {
   if (!isTranslated) return text === answer.body;
   const pieces = text.matchAll(/"(?:content|text)":"([^"]*)"/g);
@@ -73,17 +87,17 @@ export async function measure(
   const results: Result[] = [];
   for (const workload of workloads) {
     for (const connections of workload.concurrencies) {
-      const inTurn = measured(contenders, workload);
-      const samples = new Map<ContenderName, Sample[]>(inTurn.map(({ name }) => [name, []]));
+      const turns = turnsOf(contenders, workload);
+      const samples = new Map<ContenderName, Sample[]>(turns.map(({ name }) => [name, []]));
       for (let round = 0; round <= options.rounds; round += 1) {
         const isWarmUp = round === 0;
         say(
           `${workload.name}, ${connections} connections: ${isWarmUp ? 'warm-up' : `round ${round} of ${options.rounds}`}`,
         );
         const seconds = isWarmUp ? WARM_UP_SECONDS : options.seconds;
-        for (const contender of inTurn) {
-          const sample = await takeSample(contender, { load, workload, connections, seconds });
-          if (!isWarmUp) samples.get(contender.name)?.push(sample);
+        for (const { name, contender, called } of turns) {
+          const sample = await takeSample(contender, { load, workload: called, connections, seconds });
+          if (!isWarmUp) samples.get(name)?.push(sample);
         }
       }
       for (const [contender, taken] of samples) results.push(summarise(taken, { workload, connections, contender }));

@@ -49,9 +49,15 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     seconds: wholeNumber('--seconds', values.seconds, 1, 60),
     rounds: wholeNumber('--rounds', values.rounds, 1, 20),
     keys: wholeNumber('--keys', values.keys, 0, 1_000_000),
-    workloads: values.only.map((name) => oneOf('--only', name, WORKLOAD_NAMES)),
+    // `sse` is what a translated stream is compared with.
+    workloads: withSse(values.only.map((name) => oneOf('--only', name, WORKLOAD_NAMES))),
     loadTool: values.load === undefined ? undefined : oneOf('--load', values.load, ['wrk', 'autocannon'] as const),
   };
+}
+
+function withSse(names: readonly WorkloadName[]): readonly WorkloadName[] {
+  const isTranslated = names.some((name) => !['json', 'sse', 'paced'].includes(name));
+  return isTranslated && !names.includes('sse') ? ['sse', ...names] : names;
 }
 
 function wholeNumber(name: string, text: string, least: number, most: number): number {

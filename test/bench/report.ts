@@ -37,7 +37,7 @@ export function table(header: readonly string[], rows: readonly (readonly string
 export function reportResults(results: readonly Result[]): string {
   const groups = Map.groupBy(results, ({ workload, connections }) => `${workload.title}; ${connections} at a time`);
   return [...groups]
-    .map(([title, group]) => `${heading(title)}\n${groupTable(group)}\n\n${groupTargets(group, results)}`)
+    .map(([title, group]) => `${heading(title)}\n${groupTable(group)}\n\n${groupTargets(group)}`)
     .join('\n');
 }
 
@@ -71,10 +71,10 @@ function groupTable(group: readonly Result[]): string {
 }
 
 /** A paced stream is limited by its pace and says nothing about calls a second. */
-function groupTargets(group: readonly Result[], all: readonly Result[]): string {
+function groupTargets(group: readonly Result[]): string {
   const own = group.find(({ contender }) => contender === 'PingToken');
   if (own === undefined || own.workload.name === 'paced') return '';
-  if (own.workload.isTranslated) return translationTarget(own, all);
+  if (own.workload.isTranslated) return translationTarget(own, group);
   return TARGETS.flatMap(({ against, ratio }) => {
     const other = group.find(({ contender }) => contender === against);
     if (other === undefined) return [];
@@ -90,12 +90,9 @@ function groupTargets(group: readonly Result[], all: readonly Result[]): string 
 }
 
 /** A translated stream against the same words relayed as they come. */
-function translationTarget(own: Result, all: readonly Result[]): string {
-  const relayed = all.find(
-    ({ contender, workload, connections }) =>
-      contender === 'PingToken' && workload.name === 'sse' && connections === own.connections,
-  );
-  if (relayed === undefined) return '- measure sse too, for how it compares';
+function translationTarget(own: Result, group: readonly Result[]): string {
+  const relayed = group.find(({ contender }) => contender === 'PingToken, relayed');
+  if (relayed === undefined) return '';
   const reached = own.perSecond / relayed.perSecond;
   const byProcessor =
     own.processorUs === undefined || relayed.processorUs === undefined
