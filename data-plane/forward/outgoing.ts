@@ -9,7 +9,6 @@ import { editFormRequest } from '../dialects/form-request.js';
 import { editGeminiAct, geminiPath } from '../dialects/gemini-act.js';
 import { editGeminiRequest } from '../dialects/gemini-request.js';
 import { editOpenAiRequest } from '../dialects/openai-request.js';
-import type { ReportingOperation } from '../dialects/operations/read-usage.js';
 import type { Endpoint } from '../endpoints.js';
 import { findStoredReferences, type StoredReference } from '../dialects/stored-references.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
@@ -82,22 +81,14 @@ function storedReferences({ operation }: Routed, request: MeteredRequest): reado
 
 /** What the tenant itself has had kept it knows by sealed ids. */
 function openedIds(
-  { operation, account }: Routed,
+  { account }: Routed,
   request: MeteredRequest,
   references: readonly StoredReference[],
 ): OpenedIds | undefined {
   if (references.length === 0 || request.dialect !== 'openai' || request.bodyKind !== 'json') return undefined;
   const sealer = idSealerOf(account.tenant);
-  if (sealer === undefined || !isReporting(operation)) return undefined;
-  return openIds(sealer, request, { references, operation });
+  return sealer === undefined ? undefined : openIds(sealer, request, references);
 }
-
-/** Those whose requests are read as OpenAI's; the others name nothing that is kept. */
-function isReporting(operation: Routed['operation']): operation is ReportingOperation {
-  return !NOT_REPORTING.has(operation);
-}
-
-const NOT_REPORTING: ReadonlySet<Routed['operation']> = new Set(['passthrough', 'realtime', 'batches', 'count-tokens']);
 
 function isKeptBy({ provider, credentialId }: PlannedAttempt, { account }: OpenedIds): boolean {
   return isSameAccount(account, { providerId: provider.id, credentialId });

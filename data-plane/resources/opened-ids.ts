@@ -1,7 +1,7 @@
-import type { ReportingOperation } from '../dialects/operations/read-usage.js';
 import { readOpenAiRequest, type OpenAiRequest } from '../dialects/openai-request.js';
 import { spliceBytes, type Splice } from '../dialects/json-scanner.js';
 import type { StoredKind, StoredReference } from '../dialects/stored-references.js';
+import { isRefusal } from '../http-error.js';
 import type { AccountOf } from './accounts.js';
 import type { IdSealer, KeptKind } from './sealed-id.js';
 
@@ -29,10 +29,7 @@ const KINDS: Readonly<Partial<Record<StoredKind, readonly KeptKind[]>>> = {
 export function openIds(
   sealer: IdSealer,
   request: OpenAiRequest,
-  {
-    references,
-    operation,
-  }: { readonly references: readonly StoredReference[]; readonly operation: ReportingOperation },
+  references: readonly StoredReference[],
 ): OpenedIds | undefined {
   const splices: Splice[] = [];
   const left: StoredReference[] = [];
@@ -51,8 +48,10 @@ export function openIds(
     request.bytes,
     splices.sort((one, other) => one.start - other.start),
   );
-  const read = readOpenAiRequest(bytes, operation);
-  return 'refused' in read ? undefined : { ...opened, request: read, left };
+  const { assumedUsage } = request;
+  // Ids change nothing of what is charged.
+  const read = readOpenAiRequest(bytes, 'responses');
+  return isRefusal(read) ? undefined : { ...opened, request: { ...read, assumedUsage }, left };
 }
 
 export function isSameAccount(
