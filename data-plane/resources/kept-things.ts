@@ -64,17 +64,22 @@ export function createKeptThings(options: KeptThingsOptions): KeptThings {
   const billing = createBatchBilling({ ...shared, store: batches, exchanger });
   billing.start();
   const { meter, forwarder, logger } = options;
+  const open = new Set<Promise<unknown>>();
   const tools: KeptTools = { meter, forwarder, logger, exchanger, billing };
   return {
     serve: async (known, endpoint) => {
       const sealer = idSealerOf(known.account.tenant);
       // Without a key of the tenant there is nothing by which its things could be told apart.
       if (sealer === undefined) return refuse('not_found', null, NOT_OFFERED);
-      return ACTIONS[endpoint.action]({ known, endpoint, sealer, nowMs: Date.now() }, tools);
+      const work = ACTIONS[endpoint.action]({ known, endpoint, sealer, nowMs: Date.now() }, tools);
+      open.add(work);
+      return work.finally(() => open.delete(work));
     },
     close: async () => {
       await billing.close();
       await exchanger.close();
+      // Each is settled before the spool is closed.
+      await Promise.allSettled(open);
     },
   };
 }

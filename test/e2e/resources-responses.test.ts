@@ -30,6 +30,9 @@ describe('stored responses', () => {
     const response = await ask(ours, 'Hello');
     expect(response.id.length).toBeGreaterThan(60);
     expect(await ours.responses.retrieve(response.id)).toMatchObject({ id: response.id, output: response.output });
+    // To look at it again costs nothing.
+    const [shown] = fixture.gateway.spool.ends.slice(-1);
+    expect(shown).toMatchObject({ operation: 'responses', model: 'vendor/chat', attempts: [{ usage: {} }] });
     await ours.responses.delete(response.id);
     await expect(ours.responses.retrieve(response.id)).rejects.toMatchObject({ status: 404 });
   });
