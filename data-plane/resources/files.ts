@@ -195,7 +195,7 @@ export function listFiles(call: KeptCall, tools: KeptTools): KeptAnswer {
   return answerList(call, tools, {
     path: '/files',
     kinds: FILE_KINDS,
-    limits: { most: 10_000, usual: 10_000, pageSize: 10_000 },
+    limits: { most: 10_000, usual: 10_000, pageSize: 1_000 },
     passed: ['purpose', 'order'],
     pick: (file, showing) => {
       const { sealer, account } = showing;
