@@ -1,21 +1,26 @@
 import { createWriteStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { SignJWT } from 'jose';
 import { Agent, request, type Dispatcher } from 'undici';
-import { CONFIG_LINK } from '@pingtoken/shared/wire';
+import { LEASE_LINK, leaseAnswersSchema } from '@pingtoken/shared/lease';
+import type { LeaseAnswer, LeaseFences, LeaseRequest } from '@pingtoken/shared/lease';
+import { CONFIG_LINK, parseJson } from '@pingtoken/shared/wire';
 import type { ConfigAck } from '@pingtoken/shared/config-snapshot';
 import type { Identity } from '../identity.js';
 import type { Standpoint } from './verify.js';
 
-/** The three requests of the config link, each with a token of its own. All throw when the answer is not a 2xx. */
+/** The requests of the config link and of the allocator, each with a token of its own. All throw when the answer is not a 2xx. */
 export interface ControlPlaneClient {
   /** Tells where we stand and opens the stream of events. */
   openStream(standpoint: Standpoint | undefined, signal: AbortSignal): Promise<Readable>;
   /** Writes a snapshot to a file, mode 0600, not verified. */
   downloadSnapshot(path: string, signal: AbortSignal): Promise<void>;
   sendAck(ack: ConfigAck, signal: AbortSignal): Promise<void>;
+  requestLeases(requests: readonly LeaseRequest[], signal: AbortSignal): Promise<readonly LeaseAnswer[]>;
+  sendFences(fences: LeaseFences, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -49,6 +54,15 @@ export function createControlPlaneClient({ controlPlaneUrl, identity }: ControlP
     throw new Error(`the control plane answered ${statusCode} to ${options.method} ${path}`);
   }
 
+  const post = (path: string, body: unknown, signal: AbortSignal): Promise<Readable> =>
+    call(path, {
+      method: 'POST',
+      signal,
+      bodyTimeout: TIMEOUT.bodyMs,
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+
   return {
     openStream: (standpoint, signal) =>
       call(CONFIG_LINK.stream, {
@@ -70,14 +84,14 @@ export function createControlPlaneClient({ controlPlaneUrl, identity }: ControlP
       await pipeline(body, createWriteStream(path, { mode: 0o600 }), { signal });
     },
     sendAck: async (ack, signal) => {
-      const body = await call(CONFIG_LINK.ack, {
-        method: 'POST',
-        signal,
-        bodyTimeout: TIMEOUT.bodyMs,
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(ack),
-      });
-      body.resume();
+      (await post(CONFIG_LINK.ack, ack, signal)).resume();
+    },
+    requestLeases: async (requests, signal) => {
+      const body = await post(LEASE_LINK.requests, { requests }, signal);
+      return leaseAnswersSchema.parse(parseJson(await text(body))).answers;
+    },
+    sendFences: async (fences, signal) => {
+      (await post(LEASE_LINK.fences, fences, signal)).resume();
     },
     close: () => dispatcher.destroy(),
   };

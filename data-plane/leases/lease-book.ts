@@ -71,7 +71,7 @@ export interface ScopeStock extends ScopeOf {
 }
 
 /** A lease of which nothing was drawn for so long goes back. */
-const IDLE_MS = 60_000;
+const IDLE_MS = 15_000;
 /** Before this part of a lease's time is over it is followed by another one. The allocator adds to one for a little longer. */
 const LASTS_FOR = 0.6;
 /** For how long a budget that does not exist is believed not to: the config says so soon. */
@@ -156,12 +156,6 @@ export class LeaseBook {
     this.#unlimitedUntil.set(budgetId, now + UNLIMITED_MS);
   }
 
-  /** Says that calls lack something of a scope, so that more of it is kept in stock. */
-  noteDemand(of: ScopeOf, amount: bigint, at: number): void {
-    this.#scopes.set(keyOf(of), of);
-    this.#demand.note(keyOf(of), amount, at);
-  }
-
   /** What each scope that is in use holds and wants, to decide what to ask for. */
   stocks(now: number): readonly ScopeStock[] {
     return [...this.#scopes].map(([key, of]) => {
@@ -184,14 +178,6 @@ export class LeaseBook {
       if (slice.isRetired && slice.open === 0) found.push(slice.leaseId);
     }
     return found;
-  }
-
-  /** Others are short of it: what is not being drawn on is given up. */
-  recall(leaseIds: readonly string[], quietSince: number): void {
-    for (const leaseId of leaseIds) {
-      const slice = this.#byLease.get(leaseId);
-      if (slice !== undefined && slice.open === 0 && slice.lastDrawnAt <= quietSince) slice.isRetired = true;
-    }
   }
 
   /** The control plane has taken the fences. */
