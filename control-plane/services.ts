@@ -22,6 +22,7 @@ import { createPolicies, type Policies } from './privacy/policies.js';
 import { createPlans, type Plans } from './plans/plans.js';
 import { createProviders, type Providers } from './providers/providers.js';
 import { createDataPlanes, type DataPlanes } from './publishing/data-planes.js';
+import { createRoutePlans, type RoutePlans } from './routes/route-plan.js';
 import { createRoutes, type Routes } from './routes/routes.js';
 import { createTenants, type Tenants } from './tenants/tenants.js';
 import { createRedemptionCodes, type RedemptionCodes } from './wallets/redemption-codes.js';
@@ -40,6 +41,7 @@ export interface Services {
   readonly plans: Plans;
   readonly providers: Providers;
   readonly routes: Routes;
+  readonly routePlans: RoutePlans;
   readonly catalogue: Catalogue;
   readonly rateCards: RateCards;
   readonly derivedCards: DerivedCards;
@@ -95,6 +97,7 @@ export async function openServices(settings: ServiceSettings, logger: Logger): P
       privateUpstreams: settings.PRIVATE_UPSTREAMS,
     }),
     routes: createRoutes({ run }),
+    routePlans: createRoutePlans({ run }),
     catalogue: createCatalogue({
       run,
       contentKeySecret: settings.CONTENT_KEY_SECRET,

@@ -1,7 +1,7 @@
 import type { Capability } from './capability.js';
-import type { ConfigObjectOf } from './config-snapshot.js';
+import type { ConfigObjectOf, Dialect } from './config-snapshot.js';
 import { createRandom, hashText } from './random.js';
-import { versionInForce } from './rate-card.js';
+import { versionInForce, type RateCardVersion } from './rate-card.js';
 import type { RouteConditions } from './route-policy.js';
 import type { UsageEvent } from './usage-event.js';
 
@@ -53,25 +53,46 @@ export interface RouteTables {
 export interface Caller {
   readonly tenant: Pick<ConfigObjectOf<'tenant'>, 'id' | 'grantedProviderIds'>;
   readonly keyTags: readonly string[];
+  /** The price cards of its plan, by the card that each takes the place of. */
+  readonly planPriceCards: Readonly<Record<string, string>>;
+}
+
+/** Chat is translated between all dialects, embeddings between the two that have them; all else is OpenAI's alone. */
+export function isServed(operation: UsageEvent['operation'], dialect: Dialect): boolean {
+  if (operation === 'chat-completions') return true;
+  return dialect === 'openai' || (dialect === 'gemini' && operation === 'embeddings');
+}
+
+/** @returns the prices that the caller's calls of a model go by, those of its plan where it has some; undefined without any */
+export function modelPriceInForce(
+  cardId: string | null,
+  { planPriceCards }: Pick<Caller, 'planPriceCards'>,
+  { rateCards, at }: { readonly rateCards: RouteTables['rateCards']; readonly at: number },
+): RateCardVersion | undefined {
+  if (cardId === null) return undefined;
+  const card = rateCards.get(planPriceCards[cardId] ?? cardId);
+  return card === undefined ? undefined : versionInForce(card.versions, at);
 }
 
 /** Why a way, a route or a model was left out. */
-export type Exclusion =
-  | 'condition-not-met'
-  | 'model-disabled'
-  | 'model-unpriced'
-  | 'capability-missing'
-  | 'context-too-short'
-  | 'provider-disabled'
-  | 'provider-not-granted'
-  | 'dialect-not-spoken'
-  | 'target-drained'
-  | 'credential-unusable'
-  | 'credential-parked'
-  | 'cooling-down'
-  | 'breaker-open'
-  | 'outlier'
-  | 'at-limit';
+export const EXCLUSIONS = [
+  'condition-not-met',
+  'model-disabled',
+  'model-unpriced',
+  'capability-missing',
+  'context-too-short',
+  'provider-disabled',
+  'provider-not-granted',
+  'dialect-not-spoken',
+  'target-drained',
+  'credential-unusable',
+  'credential-parked',
+  'cooling-down',
+  'breaker-open',
+  'outlier',
+  'at-limit',
+] as const;
+export type Exclusion = (typeof EXCLUSIONS)[number];
 
 export interface Excluded {
   readonly model: ConfigObjectOf<'model'>;
@@ -92,8 +113,6 @@ export interface CandidateQuestion {
   readonly caller: Caller;
   readonly tables: RouteTables;
   readonly facts: RequestFacts;
-  /** Whether a provider of that dialect can be asked for the operation. */
-  speaks(provider: ConfigObjectOf<'provider'>): boolean;
   /** 32 bits; decides what a canary gets. */
   readonly seed: number;
   readonly onExcluded?: OnExcluded | undefined;
@@ -124,8 +143,8 @@ function addModel(
   model: ConfigObjectOf<'model'>,
   question: CandidateQuestion,
 ): readonly string[] | undefined {
-  const { tables, caller, facts, onExcluded } = question;
-  const closed = model.status === 'active' ? unpriced(model, tables, facts.at) : 'model-disabled';
+  const { tables, caller, onExcluded } = question;
+  const closed = whyClosed(model, question);
   if (closed !== undefined) {
     onExcluded?.({ model, route: undefined, target: undefined, why: closed, detail: undefined });
     return undefined;
@@ -160,22 +179,20 @@ function addTargets(
 function whyNot(
   target: Target,
   provider: ConfigObjectOf<'provider'> | undefined,
-  { caller, speaks }: CandidateQuestion,
+  { caller, facts }: CandidateQuestion,
 ): Exclusion | undefined {
   if (provider?.status !== 'active') return 'provider-disabled';
-  if (!speaks(provider)) return 'dialect-not-spoken';
+  if (!isServed(facts.operation, provider.dialect)) return 'dialect-not-spoken';
   if (!caller.tenant.grantedProviderIds.includes(provider.id)) return 'provider-not-granted';
   return target.status === 'drained' ? 'target-drained' : undefined;
 }
 
-function unpriced(
-  { priceCardId }: ConfigObjectOf<'model'>,
-  { rateCards }: RouteTables,
-  at: number,
+function whyClosed(
+  { status, priceCardId }: ConfigObjectOf<'model'>,
+  { caller, tables: { rateCards }, facts: { at } }: CandidateQuestion,
 ): Exclusion | undefined {
-  const card = priceCardId === null ? undefined : rateCards.get(priceCardId);
-  const isPriced = card !== undefined && versionInForce(card.versions, at) !== undefined;
-  return isPriced ? undefined : 'model-unpriced';
+  if (status !== 'active') return 'model-disabled';
+  return modelPriceInForce(priceCardId, caller, { rateCards, at }) === undefined ? 'model-unpriced' : undefined;
 }
 
 /** Another model than the one asked for must be known to do what is asked; the one asked for is its provider's to judge. */

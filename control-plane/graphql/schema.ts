@@ -15,6 +15,7 @@ import { ProvidersResolver } from '../providers/providers.graphql.js';
 import { DataPlanesResolver } from '../publishing/data-planes.graphql.js';
 import { ModelsResolver } from '../routes/models.graphql.js';
 import { PassthroughResolver } from '../routes/passthrough.graphql.js';
+import { RoutePlanResolver } from '../routes/route-plan.graphql.js';
 import { RoutesResolver } from '../routes/routes.graphql.js';
 import { TargetsResolver } from '../routes/targets.graphql.js';
 import { TenantsResolver } from '../tenants/tenants.graphql.js';
@@ -35,6 +36,7 @@ export function buildApiSchema(): GraphQLSchema {
       ModelsResolver,
       RoutesResolver,
       TargetsResolver,
+      RoutePlanResolver,
       PassthroughResolver,
       CatalogueResolver,
       PricingResolver,

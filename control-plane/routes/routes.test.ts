@@ -223,6 +223,66 @@ describe('a target', () => {
   });
 });
 
+describe('the plan of a route', () => {
+  const PLAN = `query ($input: RoutePlanInput!, $tenantId: ID) { routePlan(input: $input, tenantId: $tenantId) {
+    attempts { targetId upstreamModel priority strategy why health } excluded { targetId routeId why detail } } }`;
+  interface Planned {
+    readonly routePlan: {
+      readonly attempts: readonly {
+        readonly upstreamModel: string;
+        readonly health: string;
+        readonly strategy: string;
+      }[];
+      readonly excluded: readonly { readonly why: string; readonly detail: string | null }[];
+    };
+  }
+  const planOf = async (input: object): Promise<Planned['routePlan']> => {
+    const { data, errors } = await controlPlane.graphql<Planned>(PLAN, { input, tenantId: tenant.id }, operator);
+    expect(errors).toBeUndefined();
+    return data.routePlan;
+  };
+
+  it('says which way a tenant’s call takes, and why each other is not taken', async () => {
+    const card = { name: 'sold', purpose: 'PRICE', currency: 'USD', source: 'a test' };
+    const prices = ['INPUT', 'OUTPUT'].map((dimension) => ({ dimension, amount: '1' }));
+    const priceCardId = await idOf('createRateCard', 'rateCard', { ...card, prices });
+    const operations = ['CHAT_COMPLETIONS'];
+    const modelId = await idOf('createModel', 'model', { name: 'planned', operations, priceCardId });
+    const first = await idOf('createRoute', 'route', {
+      ...{ modelId, strategy: 'REGION', conditions: { capabilities: ['VISION'] } },
+      targets: [target({ upstreamModel: 'sees' })],
+    });
+    await idOf('createRoute', 'route', {
+      ...{ modelId, position: 1, strategy: 'REGION' },
+      targets: [
+        target({ upstreamModel: 'far', region: 'us' }),
+        target({ upstreamModel: 'near', region: 'eu' }),
+        target({ upstreamModel: 'going', status: 'DRAINED' }),
+      ],
+    });
+    expect((await planOf({ model: 'planned' })).excluded).toMatchObject([
+      { why: 'CONDITION_NOT_MET', detail: 'capabilities', routeId: first },
+      ...['PROVIDER_NOT_GRANTED', 'PROVIDER_NOT_GRANTED', 'PROVIDER_NOT_GRANTED'].map((why) => ({ why })),
+    ]);
+    const grant = 'mutation ($input: ProviderIdInput!) { grantProvider(input: $input) { userErrors { code } } }';
+    const granted = await controlPlane.graphql(grant, { input: { providerId } }, tenant.token);
+    expect(granted).toMatchObject({ data: { grantProvider: { userErrors: [] } } });
+    const plan = await planOf({ model: 'planned', region: 'eu' });
+    expect(plan.attempts).toMatchObject([
+      { upstreamModel: 'near', strategy: 'REGION', why: 'IN_TURN', health: 'UNKNOWN' },
+      { upstreamModel: 'far' },
+    ]);
+    expect(plan.excluded.map(({ why }) => why)).toEqual(['CONDITION_NOT_MET', 'TARGET_DRAINED']);
+    const seeing = await planOf({ model: 'planned', region: 'us', needs: ['VISION'] });
+    expect(seeing.attempts.map(({ upstreamModel }) => upstreamModel)).toEqual(['sees', 'far', 'near']);
+  });
+
+  it('is the operator’s to see', async () => {
+    const { errors } = await controlPlane.graphql(PLAN, { input: { model: 'planned' } }, tenant.token);
+    expect(errors?.[0]?.extensions.code).toBe('PERMISSION_DENIED');
+  });
+});
+
 describe('an API key’s tags', () => {
   const taggedKey = async (): Promise<string> => {
     const { rows } = await owner.query<{ id: string }>(

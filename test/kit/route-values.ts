@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
-import type { Candidate, RequestFacts, RouteTables, Target } from '@pingtoken/shared/route-candidates';
+import type { Caller, Candidate, RequestFacts, RouteTables, Target } from '@pingtoken/shared/route-candidates';
 import type { HealthOf, TargetHealth } from '@pingtoken/shared/route-health';
 import { DEFAULT_ROUTE_POLICY, DEFAULT_TARGET_POLICY, type RoutePolicy } from '@pingtoken/shared/route-policy';
 
@@ -30,8 +30,8 @@ export class RouteWorld {
     };
   }
 
-  get caller(): { tenant: { id: string; grantedProviderIds: string[] }; keyTags: string[] } {
-    return { tenant: { id: this.tenantId, grantedProviderIds: this.granted }, keyTags: [] };
+  get caller(): Caller {
+    return { tenant: { id: this.tenantId, grantedProviderIds: this.granted }, keyTags: [], planPriceCards: {} };
   }
 
   addModel(name: string, change: Partial<ConfigObjectOf<'model'>> = {}): ConfigObjectOf<'model'> {

@@ -5,18 +5,17 @@ import { DEFAULT_ROUTE_POLICY, type RouteConditions } from '@pingtoken/shared/ro
 import { requestFacts, RouteWorld } from '../kit/route-values.js';
 
 interface Asked {
+  readonly planPriceCards?: Readonly<Record<string, string>>;
   readonly facts?: RequestFacts;
   readonly keyTags?: readonly string[];
   readonly seed?: number;
-  readonly dialects?: readonly string[];
 }
 
-function ask(world: RouteWorld, { facts = requestFacts(), keyTags = [], seed = 1, dialects }: Asked = {}) {
+function ask(world: RouteWorld, { facts = requestFacts(), keyTags = [], planPriceCards = {}, seed = 1 }: Asked = {}) {
   const excluded: Excluded[] = [];
   const candidates = findCandidates({
     ...{ model: world.model, tables: world.tables, facts, seed },
-    caller: { ...world.caller, keyTags },
-    speaks: ({ dialect }) => dialects?.includes(dialect) ?? true,
+    caller: { ...world.caller, keyTags, planPriceCards },
     onExcluded: (each) => excluded.push(each),
   });
   return {
@@ -127,9 +126,20 @@ describe('a tenant gets', () => {
     ];
     const targets = providers.map(({ id }) => world.target({ providerId: id }));
     world.addRoute([...targets, world.target({ status: 'drained' })]);
-    const { ids, reasons } = ask(world, { dialects: ['openai'] });
+    Object.assign(world.model, { operations: ['images'] });
+    const { ids, reasons } = ask(world, { facts: requestFacts({ operation: 'images' }) });
     expect(ids).toEqual([targets[3]?.id]);
     expect(reasons).toEqual(['provider-not-granted', 'provider-disabled', 'dialect-not-spoken', 'target-drained']);
+  });
+
+  it('what its plan prices, though the model itself has no price in force', () => {
+    const world = new RouteWorld();
+    world.addRoute([world.target()]);
+    const { priceCardId } = world.addModel('x');
+    const own = crypto.randomUUID();
+    Object.assign(world.model, { priceCardId: own });
+    expect(ask(world)).toMatchObject({ ids: [], reasons: ['model-unpriced'] });
+    expect(ask(world, { planPriceCards: { [own]: priceCardId ?? '' } }).ids).toHaveLength(1);
   });
 
   it('nothing of a model without a price in force, or that is off', () => {

@@ -18,7 +18,6 @@ interface PlanChange {
 function candidatesOf(world: RouteWorld, { facts = requestFacts(), seed = 1 }: PlanChange = {}): Candidate[] {
   return findCandidates({
     ...{ model: world.model, caller: world.caller, tables: world.tables, facts, seed },
-    speaks: () => true,
   });
 }
 
