@@ -23,7 +23,8 @@ import { createRealtime } from './realtime/realtime.js';
 import { UPGRADE_HEADERS } from './realtime/refuse-upgrade.js';
 import { createRequestId, receive, type Received } from './receive.js';
 import { createKeptThings, type KeptThings } from './resources/kept-things.js';
-import { route, seedOf } from './route/route.js';
+import { route } from './route/route.js';
+import { seedOf } from './route/seed.js';
 import type { Snapshot } from './snapshot.js';
 import type { State } from './state.js';
 
@@ -178,7 +179,7 @@ function createStages({
     if (endpoint.name === 'kept-things') return kept.serve(whole, endpoint);
     const admitted = admit(whole, Date.now());
     if (isRefusal(admitted)) return admitted;
-    const routed = route(admitted, seedOf(admitted.requestId));
+    const routed = route(admitted, { seed: seedOf(admitted.requestId) });
     if (isRefusal(routed)) return routed;
     const prepared = prepare(routed);
     if (isRefusal(prepared)) return prepared;

@@ -12,7 +12,8 @@ export interface Catalogue {
   readonly position: ConfigPosition;
   /** By the alias that callers use. */
   readonly models: ReadonlyMap<string, ConfigObjectOf<'model'>>;
-  /** The tenant's own first, then the general ones; never another tenant's. */
+  modelById(modelId: string): ConfigObjectOf<'model'> | undefined;
+  /** The tenant's own first, then the general ones, each by their position; never another tenant's. */
   routes(modelId: string, tenantId: string): readonly ConfigObjectOf<'route'>[];
   readonly providers: ReadonlyMap<string, ConfigObjectOf<'provider'>>;
   readonly providersBySlug: ReadonlyMap<string, ConfigObjectOf<'provider'>>;

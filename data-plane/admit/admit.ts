@@ -1,5 +1,13 @@
-import type { ConfigObjectOf, Dialect } from '@pingtoken/shared/config-snapshot';
-import { versionInForce, type RateCardVersion, type Usage } from '@pingtoken/shared/rate-card';
+import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
+import {
+  findCandidates as findWays,
+  isServed,
+  modelPriceInForce,
+  type Candidate as Way,
+  type Excluded,
+  type RequestFacts,
+} from '@pingtoken/shared/route-candidates';
+import type { RateCardVersion, Usage } from '@pingtoken/shared/rate-card';
 import type { Operation, UsageEvent } from '@pingtoken/shared/usage-event';
 import type { WithBody } from '../authenticate.js';
 import type { AnthropicRequest } from '../dialects/anthropic-request.js';
@@ -9,6 +17,8 @@ import type { GeminiRequest } from '../dialects/gemini-request.js';
 import type { OpenAiRequest } from '../dialects/openai-request.js';
 import type { PassthroughEndpoint } from '../endpoints.js';
 import { refuse, type Refusal } from '../http-error.js';
+import { RequestLook } from '../route/request-facts.js';
+import { seedOf } from '../route/seed.js';
 import type { Account, Catalogue } from '../snapshot.js';
 import { isFineTuningPath, isMeteredPath, matchesPattern } from './passthrough-path.js';
 
@@ -25,6 +35,8 @@ export interface Candidate {
   /** Whether translation may drop what the provider's dialect cannot express. */
   readonly dropsUnsupported: boolean;
   readonly costCardId: string | null;
+  /** Where it stands in the config; undefined for what is passed through, which is one way by itself. */
+  readonly way?: Way;
 }
 
 /** The body of a call whose use is counted, in the dialect of its caller. */
@@ -55,6 +67,8 @@ export type Admitted = WithBody & {
   readonly assumedUsage: Usage | undefined;
   /** Never empty. */
   readonly candidates: readonly Candidate[];
+  /** Undefined for what is passed through, which nothing is asked of. */
+  readonly facts?: RequestLook;
 };
 
 /**
@@ -86,6 +100,15 @@ export function admitRealtime(known: WithBody, { operation, model }: RealtimeCal
   return admitOperation(known, { operation, model, streamed: true, task, assumedUsage: undefined }, nowMs);
 }
 
+/** What routing may ask of the request. */
+function lookInto(
+  { request, body, dialect }: Pick<WithBody, 'request' | 'body' | 'dialect'>,
+  { operation, model, streamed }: Pick<Admitted, 'operation' | 'model' | 'streamed'>,
+  admittedAt: number,
+): RequestLook {
+  return new RequestLook({ operation, model, streamed, request, body, dialect, admittedAt });
+}
+
 function admitOperation(
   known: WithBody,
   asked: Pick<Admitted, 'model' | 'streamed' | 'task' | 'assumedUsage'> & { readonly operation: Operation },
@@ -96,7 +119,8 @@ function admitOperation(
   const model = catalogue.models.get(asked.model);
   const isSold = model?.status === 'active' && model.operations.includes(asked.operation);
   if (!isSold) return refuse('model_not_found', 'model');
-  const candidates = findCandidates(model, account, catalogue, asked.operation);
+  const facts = lookInto(known, asked, nowMs);
+  const candidates = findCandidates(model, known, { facts, seed: seedOf(known.requestId) });
   if ('refused' in candidates) return candidates;
   const price = priceInForce(known, model.priceCardId, nowMs);
   if (price === undefined) return refuse('price_missing', 'model');
@@ -108,6 +132,7 @@ function admitOperation(
     priceCardVersionId: price.id,
     assumedUsage: pricedPart(asked.assumedUsage, price),
     candidates,
+    facts,
   };
 }
 
@@ -126,46 +151,50 @@ function pricedPart(usage: Usage | undefined, { rates }: RateCardVersion): Usage
   return Object.fromEntries(Object.entries(usage).filter(isPriced));
 }
 
+interface Finding {
+  readonly facts: RequestFacts;
+  readonly seed: number;
+}
+
 /** The ways to a model through providers that are on and that the tenant has granted. */
 function findCandidates(
   model: ConfigObjectOf<'model'>,
-  { tenant }: Account,
-  catalogue: Catalogue,
-  operation: UsageEvent['operation'],
+  { account, catalogue }: Pick<WithBody, 'account' | 'catalogue'>,
+  { facts, seed }: Finding,
 ): readonly Candidate[] | Refusal {
-  const granted: Candidate[] = [];
-  let hasActive = false;
-  const routes = catalogue.routes(model.id, tenant.id);
-  for (const [rank, route] of routes.entries()) {
-    for (const target of route.targets) {
-      const provider = catalogue.providers.get(target.providerId);
-      if (provider?.status !== 'active') continue;
-      if (!isServed(operation, provider.dialect)) continue;
-      hasActive = true;
-      if (!tenant.grantedProviderIds.includes(provider.id)) continue;
-      const { id: targetId, credentialId, upstreamModel, priority, weight, costCardId } = target;
-      const { dropsUnsupported } = route;
-      granted.push({
-        targetId,
-        provider,
-        credentialId,
-        upstreamModel,
-        rank,
-        priority,
-        weight,
-        dropsUnsupported,
-        costCardId,
-      });
-    }
-  }
-  if (granted.length > 0) return granted;
-  return hasActive ? refuse('provider_not_granted', 'model') : refuse('model_not_found', 'model');
+  const { tenant, apiKey } = account;
+  const caller = { tenant, keyTags: apiKey.tags ?? NO_TAGS, planPriceCards: planPriceCardsOf(account, catalogue) };
+  const question = { model, caller, tables: catalogue, facts, seed };
+  const ways = findWays(question);
+  if (ways.length > 0) return ways.map(toCandidate);
+  const excluded: Excluded[] = [];
+  findWays({ ...question, onExcluded: (each) => excluded.push(each) });
+  return refuseFor(excluded);
 }
 
-/** Chat is translated between all dialects, embeddings between the two that have them; all else is OpenAI's alone. */
-function isServed(operation: UsageEvent['operation'], dialect: Dialect): boolean {
-  if (operation === 'chat-completions') return true;
-  return dialect === 'openai' || (dialect === 'gemini' && operation === 'embeddings');
+const NO_TAGS: readonly string[] = [];
+const NO_CARDS: Readonly<Record<string, string>> = {};
+
+/** The cards that the tenant's plan has in the place of models' own. */
+export function planPriceCardsOf({ tenant }: Account, catalogue: Catalogue): Readonly<Record<string, string>> {
+  const plan = tenant.planId === null ? undefined : catalogue.plans.get(tenant.planId);
+  return plan?.priceCards ?? NO_CARDS;
+}
+
+function toCandidate(way: Way): Candidate {
+  const { target, provider, route, rank } = way;
+  const { id: targetId, credentialId, upstreamModel, priority, weight, costCardId } = target;
+  const { dropsUnsupported } = route;
+  return { targetId, provider, credentialId, upstreamModel, rank, priority, weight, dropsUnsupported, costCardId, way };
+}
+
+/** What the caller may know of why there is no way: its own part before ours. */
+function refuseFor(excluded: readonly Excluded[]): Refusal {
+  const is = (...reasons: Excluded['why'][]): boolean => excluded.some(({ why }) => reasons.includes(why));
+  if (is('provider-not-granted')) return refuse('provider_not_granted', 'model');
+  if (is('model-unpriced')) return refuse('price_missing', 'model');
+  if (!is('target-drained')) return refuse('model_not_found', 'model');
+  return refuse('upstream_failed', null, 'No provider of this model can be used at the moment.');
 }
 
 /**
@@ -222,11 +251,8 @@ export function priceInForce(
   cardId: string | null,
   nowMs: number,
 ): RateCardVersion | undefined {
-  if (cardId === null) return undefined;
-  const { planId } = account.tenant;
-  const plan = planId === null ? undefined : catalogue.plans.get(planId);
-  const card = catalogue.rateCards.get(plan?.priceCards[cardId] ?? cardId);
-  return card === undefined ? undefined : versionInForce(card.versions, nowMs);
+  const caller = { planPriceCards: planPriceCardsOf(account, catalogue) };
+  return modelPriceInForce(cardId, caller, { rateCards: catalogue.rateCards, at: nowMs });
 }
 
 export interface CallableModel {
@@ -251,16 +277,23 @@ export function callableModels(account: Account, catalogue: Catalogue, nowMs: nu
   return found;
 }
 
-/** @returns slug of the first provider whose credential can be used; undefined where there is none */
+/**
+ * Whatever the conditions of routes are, which only a request could fulfil.
+ * @returns slug of the first provider whose credential can be used; undefined where there is none
+ */
 function findUsable(
   model: ConfigObjectOf<'model'>,
-  account: Account,
+  { tenant }: Account,
   catalogue: Catalogue,
   operation: Operation,
 ): string | undefined {
-  const candidates = findCandidates(model, account, catalogue, operation);
-  if ('refused' in candidates) return undefined;
-  return candidates.find(
-    ({ credentialId, provider }) => catalogue.secretOf(credentialId, account.tenant.id, provider) !== undefined,
-  )?.provider.slug;
+  for (const { targets } of catalogue.routes(model.id, tenant.id)) {
+    for (const { providerId, credentialId, status } of targets) {
+      const provider = catalogue.providers.get(providerId);
+      if (provider?.status !== 'active' || status !== 'active') continue;
+      if (!isServed(operation, provider.dialect) || !tenant.grantedProviderIds.includes(providerId)) continue;
+      if (catalogue.secretOf(credentialId, tenant.id, provider) !== undefined) return provider.slug;
+    }
+  }
+  return undefined;
 }

@@ -19,6 +19,7 @@ const openedSecrets = new WeakMap<ConfigObjectOf<'credential'>, string>();
 /** A generation of the catalogue: immutable, and complete in itself. Objects that name what is not there are inert. */
 export function createCatalogue({ position, objects, contentKeys }: CatalogueParts): Catalogue {
   const models = new Map<string, ConfigObjectOf<'model'>>();
+  const modelsById = new Map<string, ConfigObjectOf<'model'>>();
   const providers = new Map<string, ConfigObjectOf<'provider'>>();
   const providersBySlug = new Map<string, ConfigObjectOf<'provider'>>();
   const rateCards = new Map<string, ConfigObjectOf<'rate-card'>>();
@@ -29,8 +30,10 @@ export function createCatalogue({ position, objects, contentKeys }: CataloguePar
   const passthroughRoutes = new Map<string, ConfigObjectOf<'passthrough-route'>[]>();
 
   for (const object of objects) {
-    if (object.kind === 'model') putNewer(models, object.name, object);
-    else if (object.kind === 'rate-card') rateCards.set(object.id, object);
+    if (object.kind === 'model') {
+      putNewer(models, object.name, object);
+      modelsById.set(object.id, object);
+    } else if (object.kind === 'rate-card') rateCards.set(object.id, object);
     else if (object.kind === 'plan') plans.set(object.id, object);
     else if (object.kind === 'budget') append(budgets, object.tenantId, object);
     else if (object.kind === 'credential') credentials.set(object.id, object);
@@ -42,9 +45,11 @@ export function createCatalogue({ position, objects, contentKeys }: CataloguePar
     }
   }
 
+  for (const list of routes.values()) list.sort((one, other) => one.position - other.position);
   return {
     position,
     models,
+    modelById: (modelId) => modelsById.get(modelId),
     providers,
     providersBySlug,
     rateCards,

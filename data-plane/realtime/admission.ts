@@ -5,7 +5,8 @@ import type { Prepared } from '../forward/prepared-call.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { Meter, MeteredCall } from '../meter/meter.js';
 import { createRequestId } from '../receive.js';
-import { route, seedOf, type PlannedAttempt } from '../route/route.js';
+import { route, type PlannedAttempt } from '../route/route.js';
+import { seedOf } from '../route/seed.js';
 import type { Snapshot } from '../snapshot.js';
 import type { SessionRequest } from './receive-upgrade.js';
 
@@ -20,7 +21,7 @@ export function admitSession(request: SessionRequest, snapshot: Snapshot): Prepa
   const call: RealtimeCall = { operation: 'realtime', model: request.model };
   const admitted = admitRealtime({ ...known, body: NOTHING }, call, nowMs);
   if (isRefusal(admitted)) return admitted;
-  const routed = route(admitted, seedOf(admitted.requestId));
+  const routed = route(admitted, { seed: seedOf(admitted.requestId) });
   return isRefusal(routed) ? routed : { ...routed, outgoing: undefined };
 }
 
@@ -49,7 +50,7 @@ export function readmit({ request, attempt, snapshot }: SessionWay, call: Realti
       (call.operation !== 'realtime' || targetId === attempt.targetId),
   );
   if (candidate === undefined) return refuse('model_not_found', 'model');
-  const routed = route({ ...admitted, candidates: [candidate] }, 0);
+  const routed = route({ ...admitted, candidates: [candidate] }, { seed: 0 });
   if (isRefusal(routed)) return routed;
   return { ...routed, requestId: createRequestId(), receivedAt: performance.now(), outgoing: undefined };
 }

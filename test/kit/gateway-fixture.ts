@@ -33,6 +33,7 @@ export class MemoryConfig implements Snapshot {
   readonly accounts = new Map<string, Account>();
   readonly models = new Map<string, ConfigObjectOf<'model'>>();
   readonly routeList: ConfigObjectOf<'route'>[] = [];
+  readonly moreProviders: ConfigObjectOf<'provider'>[] = [];
   readonly plans: ConfigObjectOf<'plan'>[] = [];
   readonly passthrough: ConfigObjectOf<'passthrough-route'>[] = [];
   /** Ids of credentials that are the tenant's own. */
@@ -80,12 +81,16 @@ export class MemoryConfig implements Snapshot {
     return {
       position: { epoch: 1, seq: 7 },
       models: this.models,
+      modelById: (id) => [...this.models.values()].find((model) => model.id === id),
       routes: (modelId, tenantId) =>
         this.routeList
           .filter((route) => route.modelId === modelId && (route.tenantId ?? tenantId) === tenantId)
-          .sort((one, other) => Number(one.tenantId === null) - Number(other.tenantId === null)),
-      providers: new Map([[this.provider.id, this.provider]]),
-      providersBySlug: new Map([[this.provider.slug, this.provider]]),
+          .sort(
+            (one, other) =>
+              Number(one.tenantId === null) - Number(other.tenantId === null) || one.position - other.position,
+          ),
+      providers: new Map([this.provider, ...this.moreProviders].map((provider) => [provider.id, provider])),
+      providersBySlug: new Map([this.provider, ...this.moreProviders].map((provider) => [provider.slug, provider])),
       rateCards: new Map([[this.rateCard.id, this.rateCard]]),
       plans: new Map(this.plans.map((plan) => [plan.id, plan])),
       budgets: () => [],
