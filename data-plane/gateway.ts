@@ -23,6 +23,7 @@ import { createRealtime } from './realtime/realtime.js';
 import { UPGRADE_HEADERS } from './realtime/refuse-upgrade.js';
 import { createRequestId, receive, type Received } from './receive.js';
 import { createKeptThings, type KeptThings } from './resources/kept-things.js';
+import { createHealth, type Health } from './route/health.js';
 import { route } from './route/route.js';
 import { seedOf } from './route/seed.js';
 import type { Snapshot } from './snapshot.js';
@@ -45,6 +46,8 @@ export type GatewayEnvironment = Pick<
 export interface GatewayOptions {
   readonly state: Pick<State, 'snapshot' | 'spool' | 'batches' | 'clientSealers' | 'linkStatus'>;
   readonly environment: GatewayEnvironment;
+  /** Where this data plane stands; null where it does not matter. */
+  readonly region?: string | null;
   readonly logger: Logger;
 }
 
@@ -60,15 +63,17 @@ export interface Gateway {
   readonly close: () => Promise<void>;
 }
 
-export function createGateway({ state, environment, logger }: GatewayOptions): Gateway {
+export function createGateway({ state, environment, region = null, logger }: GatewayOptions): Gateway {
   const { snapshot, spool, batches, clientSealers } = state;
   let isDraining = false;
+  const health = watchHealth(logger);
   const timeouts = {
     connectTimeoutMs: environment.UPSTREAM_CONNECT_TIMEOUT_MS,
     headersTimeoutMs: environment.UPSTREAM_HEADERS_TIMEOUT_MS,
     idleTimeoutMs: environment.IDLE_TIMEOUT_MS,
   };
   const forwarder = createForwarder({
+    health,
     ...timeouts,
     totalTimeoutMs: environment.UPSTREAM_TOTAL_TIMEOUT_MS,
     commentIntervalMs: environment.STREAM_COMMENT_INTERVAL_MS,
@@ -92,7 +97,7 @@ export function createGateway({ state, environment, logger }: GatewayOptions): G
   });
   const promptCounter = createTokenEstimator({ logger, timeoutMs: COUNT_TIMEOUT_MS });
   const serve = createStages({
-    ...{ snapshot, meter, forwarder, kept, promptCounter },
+    ...{ snapshot, meter, forwarder, kept, promptCounter, health, region },
     maxBodyBytes: environment.MAX_BODY_BYTES,
   });
   const probe = createProbes({ observer, isReady: () => !isDraining && snapshot.catalogue !== undefined });
@@ -136,6 +141,17 @@ export function createGateway({ state, environment, logger }: GatewayOptions): G
 /** Longer than for what is billed: who asks for a count waits for it, and the first one of a process loads a tokenizer. */
 const COUNT_TIMEOUT_MS = 30_000;
 
+/** What is known of the providers' targets; a credential that is refused is a fault that somebody has to see to. */
+function watchHealth(logger: Logger): Health {
+  return createHealth({
+    clock: Date.now,
+    onCredentialFault: ({ isParked, ...fault }) => {
+      if (isParked) logger.error(fault, 'credential-parked');
+      else logger.info(fault, 'credential-well-again');
+    },
+  });
+}
+
 /** @returns why the call was refused; undefined when it has gone out, is answered, or has nobody to answer any more */
 type Serve = (received: Received) => Promise<Refusal | undefined>;
 
@@ -150,6 +166,8 @@ function createStages({
   forwarder,
   promptCounter,
   kept,
+  health,
+  region,
   maxBodyBytes,
 }: {
   readonly snapshot: Snapshot;
@@ -158,6 +176,8 @@ function createStages({
   /** Counts what callers ask for, and nothing that is billed. */
   readonly promptCounter: TokenEstimator;
   readonly kept: KeptThings;
+  readonly health: Health;
+  readonly region: string | null;
   readonly maxBodyBytes: number;
 }): Serve {
   return async (received) => {
@@ -179,7 +199,7 @@ function createStages({
     if (endpoint.name === 'kept-things') return kept.serve(whole, endpoint);
     const admitted = admit(whole, Date.now());
     if (isRefusal(admitted)) return admitted;
-    const routed = route(admitted, { seed: seedOf(admitted.requestId) });
+    const routed = route(admitted, { seed: seedOf(admitted.requestId), health, region });
     if (isRefusal(routed)) return routed;
     const prepared = prepare(routed);
     if (isRefusal(prepared)) return prepared;

@@ -22,17 +22,18 @@ async function main(): Promise<void> {
   const enrolment = makeIdentityIfMissing(environment.DATA_PLANE_HOME, environment.DATA_PLANE_REGION);
   if (enrolment !== null)
     logger.warn({ enrolment }, 'enrol this data plane (enrolDataPlane); until then it has no config');
+  const identity = readIdentity(environment.DATA_PLANE_HOME);
   const state = openState({
     home: environment.DATA_PLANE_HOME,
     controlPlaneUrl: environment.CONTROL_PLANE_URL,
     queueUrl: environment.QUEUE_URL,
     verifyKey: environment.CONFIG_VERIFY_KEY,
-    identity: readIdentity(environment.DATA_PLANE_HOME),
+    identity,
     logger,
   });
   await state.start();
 
-  const gateway = createGateway({ state, environment, logger });
+  const gateway = createGateway({ state, environment, region: identity.region, logger });
   const listeners = await listen(gateway, environment);
   process.send?.({ type: 'ready', ports: listeners.ports } satisfies ReadyMessage);
   logger.info({ ports: listeners.ports }, 'listening');

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { ErrorCode } from '@pingtoken/shared/error-code';
 import type { Outcome } from '@pingtoken/shared/usage-event';
 import type { MeteredCall } from '../meter/meter.js';
+import type { ErrorAnswer } from '../route/failure.js';
 
 /** What the provider's answer begins with. */
 export interface AnswerHead {
@@ -40,6 +41,11 @@ export interface Recipient {
    * @param send called when the end is written
    */
   finish(outcome: Outcome, status: number | null, send: () => void): void;
+  /**
+   * The provider has answered with an error.
+   * @returns whether another attempt is made in its place, so that the caller hears nothing of it
+   */
+  refused(answer: ErrorAnswer): boolean;
   /** Ends the call as failed, see `Relay.fail`. */
   fail(code: ErrorCode, outcome: Outcome, reason: string): void;
   /** Ends the exchange with the provider at once. */

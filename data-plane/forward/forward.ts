@@ -1,6 +1,9 @@
 import type { Logger } from 'pino';
 import type { MeteredCall } from '../meter/meter.js';
 import type { Snapshot } from '../snapshot.js';
+import type { Health } from '../route/health.js';
+import { RetryBudgets } from '../route/retry-budget.js';
+import { AttemptWalk, type WalkTools } from './attempt-walk.js';
 import { createJsonCaller, type UpstreamTimeouts } from './json-call.js';
 import { createKeepAliveComments } from './keep-alive-comments.js';
 import { OpenCalls } from './open-calls.js';
@@ -24,14 +27,16 @@ export interface ForwarderOptions extends UpstreamTimeouts, Partial<UpstreamAddr
   /** Longest silence inside a stream before its caller gets a comment. */
   readonly commentIntervalMs: number;
   readonly snapshot: Snapshot;
+  readonly health: Health;
   readonly logger: Logger;
 }
 
 const SWEEP_MS = 1_000;
 
-/** One attempt is made, the first of the call's list. */
+/** Attempts are made one after another, in the order of the call's list, until one is answered. */
 export function createForwarder({
   snapshot,
+  health,
   logger,
   privateUpstreams = [],
   resolve,
@@ -44,7 +49,15 @@ export function createForwarder({
   const jsonCaller = createJsonCaller({ timeouts, addresses });
   const proxyCaller = createProxyCaller({ timeouts, addresses });
   const comments = createKeepAliveComments({ intervalMs: commentIntervalMs });
-  const relayOptions = { openCalls: open, idleTimeoutMs: timeouts.idleTimeoutMs, comments, logger };
+  const send = (relay: Relay): void => {
+    const { outgoing } = relay.call.routed;
+    if (outgoing === undefined) throw new TypeError('a call that is not sent as one request');
+    if (outgoing.client === 'proxy') proxyCaller.send(relay, outgoing);
+    else jsonCaller.send(relay, outgoing);
+  };
+  const relayOptions = { openCalls: open, idleTimeoutMs: timeouts.idleTimeoutMs, comments, logger, send };
+  const budgets = new RetryBudgets(Date.now);
+  const tools: WalkTools = { health, budgets, random: Math.random, totalTimeoutMs };
   let checked = snapshot.catalogue;
   const sweep = setInterval(() => {
     cutOverdue(open, totalTimeoutMs);
@@ -58,10 +71,7 @@ export function createForwarder({
       const relay = new Relay(call, relayOptions);
       // The caller may have left while its request was looked at.
       if (relay.isOver) return;
-      const { outgoing } = call.routed;
-      if (outgoing === undefined) throw new TypeError('a call that is not sent as one request');
-      if (outgoing.client === 'proxy') proxyCaller.send(relay, outgoing);
-      else jsonCaller.send(relay, outgoing);
+      relay.start(call.attempt.targetId === null ? undefined : new AttemptWalk(call, tools));
     },
     openCalls: () => open.size,
     cutCall: (requestId) => {

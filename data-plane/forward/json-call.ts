@@ -39,7 +39,9 @@ export function createJsonCaller({ timeouts, addresses }: UpstreamCallerOptions)
       const { path, body } = outgoing;
       const method = routed.request.method ?? 'POST';
       const headers = upstreamHeaders(routed, attempt, outgoing);
-      agent.dispatch({ origin, path: basePath + path, method, headers, body }, new JsonCall(relay, outgoing));
+      const call = new JsonCall(relay, outgoing);
+      relay.attach(call);
+      agent.dispatch({ origin, path: basePath + path, method, headers, body }, call);
     },
     close: () => agent.destroy(),
   };
@@ -58,6 +60,8 @@ export function failureReason(error: NodeJS.ErrnoException): string {
 
 class JsonCall implements Dispatcher.DispatchHandler, UpstreamSource {
   #controller: Dispatcher.DispatchController | undefined;
+  /** Whatever comes of it now, nobody waits for it any more: the call is over, or another attempt has taken its place. */
+  #isAborted = false;
 
   readonly #editor: AnswerEditor | undefined;
 
@@ -71,27 +75,32 @@ class JsonCall implements Dispatcher.DispatchHandler, UpstreamSource {
   /** The connection is there and nothing has been written: a call that ended meanwhile ends here. */
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
-    this.relay.attach(this);
+    if (this.#isAborted) this.abort();
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     // 1xx: the answer itself is still to come.
-    if (status >= 200)
-      this.relay.head(status, this.#editor === undefined ? headers : { ...headers, 'content-length': undefined });
+    if (status < 200 || this.#isAborted) return;
+    this.relay.head(status, this.#editor === undefined ? headers : { ...headers, 'content-length': undefined });
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#isAborted) return;
     const bytes = this.#editor === undefined ? chunk : this.#editor.push(chunk);
     if (bytes.length > 0) this.relay.data(bytes);
   }
 
   onResponseEnd(): void {
+    // The exchange is over: to abort it now would only cost the connection.
+    this.#controller = undefined;
+    if (this.#isAborted) return;
     const last = this.#editor?.end();
     if (last !== undefined && last.length > 0) this.relay.data(last);
     this.relay.end();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    if (this.#isAborted) return;
     const { code } = error as NodeJS.ErrnoException;
     if (TIMEOUTS.has(code) || code === 'ETIMEDOUT') this.relay.fail('upstream_timeout', 'timed-out', code ?? '');
     else this.relay.fail('upstream_failed', 'provider-failed', failureReason(error));
@@ -106,6 +115,7 @@ class JsonCall implements Dispatcher.DispatchHandler, UpstreamSource {
   }
 
   abort(): void {
+    this.#isAborted = true;
     this.#controller?.abort(new Error('the call is over'));
   }
 }

@@ -25,8 +25,8 @@ export class RefusedAnswer implements Answer {
       this.#chunks.push(chunk);
       return;
     }
-    this.#tell(Buffer.alloc(0));
     this.recipient.abortProvider();
+    this.#tell(Buffer.alloc(0));
   }
 
   end(): void {
@@ -40,6 +40,7 @@ export class RefusedAnswer implements Answer {
   #tell(body: Buffer): void {
     const { routed, attempt } = this.recipient.call;
     const { status, headers } = this.head;
+    if (this.recipient.refused({ status, headers, body })) return;
     const outcome = status >= 500 ? 'provider-failed' : 'provider-refused';
     if (OUR_OWN_FAULTS.has(status)) {
       this.recipient.fail('upstream_failed', outcome, `the provider answered with status ${status}`);

@@ -7,6 +7,9 @@ import { CHAT_DIALECTS } from '../dialects/chat/chat-dialects.js';
 import { SERVICE_TIER_HEADER, tierOf } from '../dialects/service-tier.js';
 import { refuse, sendRefusal } from '../http-error.js';
 import type { MeteredCall } from '../meter/meter.js';
+import { classifyAnswer, type ErrorAnswer, type Failure } from '../route/failure.js';
+import type { AttemptResult } from '../route/health.js';
+import type { AttemptWalk } from './attempt-walk.js';
 import type { Answer, Recipient } from './answer.js';
 import type { KeepAliveComments, StreamWatch } from './keep-alive-comments.js';
 import type { Listed, OpenCalls } from './open-calls.js';
@@ -28,6 +31,8 @@ export interface RelayOptions {
   readonly idleTimeoutMs: number;
   readonly comments: KeepAliveComments;
   readonly logger: Logger;
+  /** Sends what the call has to send to the provider of its present attempt. */
+  readonly send: (relay: Relay) => void;
 }
 
 interface Fault {
@@ -52,6 +57,12 @@ export class Relay implements Listed, Recipient {
   /** What the caller was given; null until its head is out. */
   #status: number | null = null;
   #answer: Answer | undefined;
+  /** Undefined for what has one way only, of which no health is kept. */
+  #walk: AttemptWalk | undefined;
+  /** No other attempt is made any more. */
+  #isLastAttempt = false;
+  /** Before another attempt of the same target. */
+  #pause: NodeJS.Timeout | undefined;
   #slowCaller: NodeJS.Timeout | undefined;
   /** Of a stream: fills its silences. */
   #watch: StreamWatch | undefined;
@@ -73,6 +84,12 @@ export class Relay implements Listed, Recipient {
     return this.#isOver;
   }
 
+  /** Sends the call on its way. */
+  start(walk: AttemptWalk | undefined): void {
+    this.#walk = walk;
+    this.#attempt();
+  }
+
   attach(source: UpstreamSource): void {
     this.#source = source;
     if (this.#isOver) source.abort();
@@ -91,11 +108,17 @@ export class Relay implements Listed, Recipient {
   data(chunk: Buffer): void {
     if (this.#isOver) return;
     this.call.firstByteCame();
+    // What says that it is an error is no answer that others could wait for.
+    if (this.#status !== null) this.#walk?.firstByte();
     this.#answer?.push(chunk);
   }
 
   end(): void {
     if (!this.#isOver) this.#answer?.end();
+  }
+
+  refused(answer: ErrorAnswer): boolean {
+    return this.#isReplaced(classifyAnswer(answer, Date.now()));
   }
 
   /**
@@ -104,6 +127,12 @@ export class Relay implements Listed, Recipient {
    * it was whole.
    */
   fail(code: ErrorCode, outcome: Outcome, reason: string): void {
+    if (this.#isOver) return;
+    if (outcome === 'provider-failed' || outcome === 'timed-out') {
+      const kind =
+        outcome === 'timed-out' ? 'timed-out' : this.call.providerStatus === null ? 'unreachable' : 'server-error';
+      if (this.#isReplaced({ kind, status: this.call.providerStatus, retryAfterMs: undefined })) return;
+    }
     this.#stop({ code, outcome, reason }, false);
   }
 
@@ -135,6 +164,7 @@ export class Relay implements Listed, Recipient {
   }
 
   finish(outcome: Outcome, status: number | null, send: () => void): void {
+    this.#walk?.ended(resultOf(outcome, this.call.providerStatus));
     this.#close();
     void this.call.settle(outcome, status).then(send);
   }
@@ -143,8 +173,43 @@ export class Relay implements Listed, Recipient {
     this.#source?.abort();
   }
 
+  #attempt(): void {
+    this.#walk?.begin((withinMs) => {
+      this.fail('upstream_timeout', 'timed-out', `the answer did not begin within ${withinMs} ms`);
+    });
+    this.#options.send(this);
+  }
+
+  /** @returns whether another attempt takes the place of the one that failed: only while the caller has been given nothing */
+  #isReplaced(failure: Failure): boolean {
+    if (this.#isOver || this.#walk === undefined) return false;
+    this.#walk.ended({ kind: 'failed', failure });
+    if (this.#status !== null || this.#isLastAttempt) return false;
+    const next = this.#walk.next(failure);
+    if (next === undefined) {
+      this.#isLastAttempt = true;
+      return false;
+    }
+    const { requestId } = this.call.routed;
+    const { kind, status } = failure;
+    this.#options.logger.info({ requestId, provider: this.call.attempt.provider.slug, kind, status }, 'attempt-failed');
+    const source = this.#source;
+    this.#source = undefined;
+    this.#answer = undefined;
+    source?.abort();
+    this.call.moveTo(next.attempt, next.outgoing);
+    if (next.delayMs === 0) this.#attempt();
+    else {
+      this.#pause = setTimeout(() => {
+        this.#attempt();
+      }, next.delayMs);
+    }
+    return true;
+  }
+
   #stop({ code, outcome, reason }: Fault, isCharged: boolean): void {
     if (this.#isOver) return;
+    this.#walk?.ended(resultOf(outcome, this.call.providerStatus));
     const { requestId, response } = this.call.routed;
     const provider = this.call.attempt.provider.slug;
     this.#options.logger.warn({ requestId, provider, code, outcome, reason }, 'call-failed');
@@ -172,6 +237,7 @@ export class Relay implements Listed, Recipient {
   #close(): void {
     this.#isOver = true;
     clearTimeout(this.#slowCaller);
+    clearTimeout(this.#pause);
     this.#watch?.stop();
     this.#options.openCalls.delete(this);
     this.call.routed.request.socket.removeListener('close', this.#onCallerClose);
@@ -207,4 +273,12 @@ export class Relay implements Listed, Recipient {
     this.finish('caller-left', this.#status, () => undefined);
     this.abortProvider();
   }
+}
+
+/** What the end of a call says of its last target; a failure that was looked into has been told before. */
+function resultOf(outcome: Outcome, status: number | null): AttemptResult {
+  if (outcome === 'completed') return { kind: 'served' };
+  if (outcome === 'provider-failed')
+    return { kind: 'failed', failure: { kind: 'server-error', status, retryAfterMs: undefined } };
+  return { kind: 'abandoned' };
 }

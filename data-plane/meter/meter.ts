@@ -1,15 +1,15 @@
 import type { ServiceTier, Usage } from '@pingtoken/shared/rate-card';
 import type { Attempt, Outcome } from '@pingtoken/shared/usage-event';
-import { readCallerClient } from '../admit/caller-client.js';
 import type { AddressRange } from '../environment.js';
 import { refuse, type Refusal } from '../http-error.js';
 import type { Observer } from '../observe.js';
-import type { Prepared } from '../forward/prepared-call.js';
-import type { PlannedAttempt, Routed } from '../route/route.js';
+import type { Outgoing, Prepared } from '../forward/prepared-call.js';
+import type { PlannedAttempt } from '../route/route.js';
+import { createFactsMemo, factsOfServed } from './call-facts.js';
 import { openCounter, promptPart } from './delivered-counter.js';
 import type { DeliveredCounter, TokenEstimator } from './estimate/token-estimator.js';
 import type { ClientSealers } from './seal-client.js';
-import { SharedFacts, SpoolUnavailableError, type CallFacts, type Spool, type StartRecord } from './spool.js';
+import { SpoolUnavailableError, type SharedFacts, type Spool, type StartRecord } from './spool.js';
 
 export interface MeterOptions {
   readonly spool: Spool;
@@ -35,8 +35,9 @@ export function createMeter({ spool, clientSealers, observer, trustedProxies, es
   const books: Books = { spool, observer, estimator, unfinished: new Set() };
   return {
     begin: async (routed) => {
+      const asked = factsOf(routed);
       const start: StartRecord = {
-        facts: factsOf(routed),
+        facts: factsOfServed(asked, routed.attempts[0]),
         eventId: routed.requestId,
         streamed: routed.streamed,
         admittedAt: routed.admittedAt,
@@ -48,7 +49,7 @@ export function createMeter({ spool, clientSealers, observer, trustedProxies, es
         if (error instanceof SpoolUnavailableError) return refuse('spool_unavailable');
         throw error;
       }
-      return new MeteredCall(routed, start, books);
+      return new MeteredCall(routed, { asked, start }, books);
     },
     close: async () => {
       while (books.unfinished.size > 0) await Promise.all(books.unfinished);
@@ -64,54 +65,6 @@ interface Books {
   readonly estimator: TokenEstimator;
   /** Calls that are over and whose tokens are still being counted. */
   readonly unfinished: Set<Promise<void>>;
-}
-
-/** The calls over one connection are nearly always of one key and one model: what their records share is made once. */
-function createFactsMemo(
-  clientSealers: ClientSealers,
-  trusted: readonly AddressRange[],
-): (routed: Routed) => SharedFacts {
-  const last = new WeakMap<object, SharedFacts>();
-  return (routed) => {
-    const { socket } = routed.request;
-    const facts = callFacts(routed, clientSealers, trusted);
-    const before = last.get(socket);
-    if (before !== undefined && isSame(before.values, facts)) return before;
-    const shared = new SharedFacts(facts);
-    last.set(socket, shared);
-    return shared;
-  };
-}
-
-function callFacts(routed: Routed, clientSealers: ClientSealers, trusted: readonly AddressRange[]): CallFacts {
-  const { account, catalogue, member, request } = routed;
-  return {
-    tenantId: account.tenant.id,
-    apiKeyId: account.apiKey.id,
-    memberId: member.id,
-    config: catalogue.position,
-    operation: routed.operation,
-    model: routed.model,
-    priceCardVersionId: routed.priceCardVersionId,
-    leaseIds: NO_LEASES,
-    client: clientSealers.seal(member.sealingKey, readCallerClient(request, trusted), request.socket),
-  };
-}
-
-const NO_LEASES: string[] = [];
-
-function isSame(one: CallFacts, other: CallFacts): boolean {
-  return (
-    one.apiKeyId === other.apiKeyId &&
-    one.memberId === other.memberId &&
-    one.tenantId === other.tenantId &&
-    one.config === other.config &&
-    one.operation === other.operation &&
-    one.model === other.model &&
-    one.priceCardVersionId === other.priceCardVersionId &&
-    one.leaseIds === other.leaseIds &&
-    one.client === other.client
-  );
 }
 
 interface Counted {
@@ -145,6 +98,12 @@ function attemptRecord(
 /** The tenant pays for what was delivered, unless the provider or we broke it off. */
 const CHARGED: ReadonlySet<Outcome> = new Set(['completed', 'caller-left']);
 
+/** What a call's record began with. */
+interface Opening {
+  readonly asked: SharedFacts;
+  readonly start: StartRecord;
+}
+
 interface Ending {
   readonly outcome: Outcome;
   readonly status: number | null;
@@ -157,9 +116,13 @@ interface Ending {
  * later is ignored.
  */
 export class MeteredCall {
-  readonly routed: Prepared;
-  readonly attempt: PlannedAttempt;
+  #routed: Prepared;
+  #attempt: PlannedAttempt;
+  /** Attempts that another one has taken the place of. */
+  #failed: Attempt[] | undefined;
   readonly #start: StartRecord;
+  /** Of the model that was asked for, whichever serves. */
+  readonly #asked: SharedFacts;
   readonly #books: Books;
   #providerStatus: number | null = null;
   #firstByteMs: number | null = null;
@@ -174,12 +137,45 @@ export class MeteredCall {
   #streamed: boolean;
   #isSettled = false;
 
-  constructor(routed: Prepared, start: StartRecord, books: Books) {
-    this.routed = routed;
-    this.attempt = routed.attempts[0];
+  constructor(routed: Prepared, { asked, start }: Opening, books: Books) {
+    this.#routed = routed;
+    this.#attempt = routed.attempts[0];
     this.#start = start;
+    this.#asked = asked;
     this.#books = books;
     this.#streamed = routed.streamed;
+  }
+
+  /** With what is sent in the present attempt. */
+  get routed(): Prepared {
+    return this.#routed;
+  }
+
+  /** The one that is on its way. */
+  get attempt(): PlannedAttempt {
+    return this.#attempt;
+  }
+
+  /** In the present attempt; null until the provider has answered. */
+  get providerStatus(): number | null {
+    return this.#providerStatus;
+  }
+
+  /**
+   * Another attempt takes the place of the present one, of which nothing has gone to the caller: whatever that one has cost is
+   * ours to pay.
+   */
+  moveTo(attempt: PlannedAttempt, outgoing: Outgoing): void {
+    const failed = attemptRecord(this.#attempt, this.#providerStatus, this.#reported(), this.#serviceTier);
+    (this.#failed ??= []).push(failed);
+    this.nothingDelivered();
+    this.#wasInVain = false;
+    this.#providerStatus = null;
+    this.#usage = undefined;
+    this.#hasReported = false;
+    this.#serviceTier = undefined;
+    this.#attempt = attempt;
+    this.#routed = { ...this.#routed, outgoing };
   }
 
   get isSettled(): boolean {
@@ -276,13 +272,15 @@ export class MeteredCall {
   }
 
   #write({ isCharged, ...ending }: Ending, counted: Counted): Promise<void> {
+    const last = attemptRecord(this.#attempt, this.#providerStatus, counted, this.#serviceTier);
     return this.#books.spool.end({
       ...this.#start,
       ...ending,
       streamed: this.#streamed,
       firstByteMs: this.#firstByteMs,
-      attempts: [attemptRecord(this.attempt, this.#providerStatus, counted, this.#serviceTier)],
-      billedAttempt: isCharged && counted.countedBy !== 'none' ? 0 : null,
+      facts: factsOfServed(this.#asked, this.#attempt),
+      attempts: this.#failed === undefined ? [last] : [...this.#failed, last],
+      billedAttempt: isCharged && counted.countedBy !== 'none' ? (this.#failed?.length ?? 0) : null,
     });
   }
 }

@@ -1,0 +1,62 @@
+import { readCallerClient } from '../admit/caller-client.js';
+import type { AddressRange } from '../environment.js';
+import type { PlannedAttempt, Routed } from '../route/route.js';
+import type { ClientSealers } from './seal-client.js';
+import { SharedFacts, type CallFacts } from './spool.js';
+
+/** The calls over one connection are nearly always of one key and one model: what their records share is made once. */
+export function createFactsMemo(
+  clientSealers: ClientSealers,
+  trusted: readonly AddressRange[],
+): (routed: Routed) => SharedFacts {
+  const last = new WeakMap<object, SharedFacts>();
+  return (routed) => {
+    const { socket } = routed.request;
+    const facts = callFacts(routed, clientSealers, trusted);
+    const before = last.get(socket);
+    if (before !== undefined && isSame(before.values, facts)) return before;
+    const shared = new SharedFacts(facts);
+    last.set(socket, shared);
+    return shared;
+  };
+}
+
+function callFacts(routed: Routed, clientSealers: ClientSealers, trusted: readonly AddressRange[]): CallFacts {
+  const { account, catalogue, member, request } = routed;
+  return {
+    tenantId: account.tenant.id,
+    apiKeyId: account.apiKey.id,
+    memberId: member.id,
+    config: catalogue.position,
+    operation: routed.operation,
+    model: routed.model,
+    priceCardVersionId: routed.priceCardVersionId,
+    leaseIds: NO_LEASES,
+    client: clientSealers.seal(member.sealingKey, readCallerClient(request, trusted), request.socket),
+  };
+}
+
+const NO_LEASES: string[] = [];
+
+function isSame(one: CallFacts, other: CallFacts): boolean {
+  return (
+    one.apiKeyId === other.apiKeyId &&
+    one.memberId === other.memberId &&
+    one.tenantId === other.tenantId &&
+    one.config === other.config &&
+    one.operation === other.operation &&
+    one.model === other.model &&
+    one.priceCardVersionId === other.priceCardVersionId &&
+    one.leaseIds === other.leaseIds &&
+    one.client === other.client
+  );
+}
+
+/** A call that was served by a model which its own falls back to is priced, and told, as that one. */
+export function factsOfServed(facts: SharedFacts, { served }: PlannedAttempt): SharedFacts {
+  if (served === undefined) return facts;
+  const { model, priceCardVersionId } = served;
+  const { values } = facts;
+  if (values.model === model && values.priceCardVersionId === priceCardVersionId) return facts;
+  return new SharedFacts({ ...values, model, priceCardVersionId });
+}
