@@ -143,7 +143,7 @@ describe.each(UPSTREAM_CLIENTS)('a request over $client', ({ path, body: BODY })
     const first = await exchange(relay.requestText());
     expect(first.match(/HTTP\/1\.1/g)?.length ?? 0).toBeLessThanOrEqual(1);
     expect(first).not.toContain('bad');
-    await eventually(() => relay.ends.length === 1);
+    await eventually(() => relay.ends.length === 1, 8_000);
     await new Promise((resolve) => setTimeout(resolve, 60));
     expect(await (await relay.send()).text()).toBe('{"turn":2}');
   });
