@@ -16,6 +16,7 @@ import { createForwarder, type Forwarder } from './forward/forward.js';
 import { countHere } from './forward/count-tokens.js';
 import { prepare } from './forward/outgoing.js';
 import { isRefusal, refuse, sendRefusal, type Answer, type Refusal } from './http-error.js';
+import { createCallLimits, type CallLimits } from './limits/call-limits.js';
 import { createTokenEstimator, type TokenEstimator } from './meter/estimate/token-estimator.js';
 import { createMeter, type Meter } from './meter/meter.js';
 import { createObserver, createProbes, type Observer } from './observe.js';
@@ -84,8 +85,9 @@ export function createGateway({ state, environment, region = null, logger }: Gat
   const openCalls = (): number => forwarder.openCalls() + realtime.openSessions();
   const observer = createObserver({ linkStatus: () => state.linkStatus(), openCalls });
   const estimator = createTokenEstimator({ logger, timeoutMs: environment.ESTIMATE_TIMEOUT_MS });
+  const limits = createCallLimits({ trustedProxies: environment.TRUSTED_PROXIES });
   const meter = createMeter({
-    ...{ spool, clientSealers, observer },
+    ...{ spool, clientSealers, observer, limits },
     trustedProxies: environment.TRUSTED_PROXIES,
     estimator,
   });
@@ -97,7 +99,7 @@ export function createGateway({ state, environment, region = null, logger }: Gat
   });
   const promptCounter = createTokenEstimator({ logger, timeoutMs: COUNT_TIMEOUT_MS });
   const serve = createStages({
-    ...{ snapshot, meter, forwarder, kept, promptCounter, health, region },
+    ...{ snapshot, meter, forwarder, kept, promptCounter, limits, health, region },
     maxBodyBytes: environment.MAX_BODY_BYTES,
   });
   const probe = createProbes({ observer, isReady: () => !isDraining && snapshot.catalogue !== undefined });
@@ -134,6 +136,7 @@ export function createGateway({ state, environment, region = null, logger }: Gat
       await forwarder.close();
       await promptCounter.close();
       await meter.close();
+      limits.close();
     },
   };
 }
@@ -165,6 +168,7 @@ function createStages({
   meter,
   forwarder,
   promptCounter,
+  limits,
   kept,
   health,
   region,
@@ -175,6 +179,7 @@ function createStages({
   readonly forwarder: Forwarder;
   /** Counts what callers ask for, and nothing that is billed. */
   readonly promptCounter: TokenEstimator;
+  readonly limits: CallLimits;
   readonly kept: KeptThings;
   readonly health: Health;
   readonly region: string | null;
@@ -187,7 +192,7 @@ function createStages({
     const { name } = endpoint;
     if (name === 'list-models' || name === 'show-model') return answerModelQuestion(known, Date.now());
     if (name === 'describe-key') {
-      describeKey(known, Date.now());
+      describeKey(known, limits, Date.now());
       return undefined;
     }
     const accepts = name === 'model-call' ? endpoint.accepts : undefined;

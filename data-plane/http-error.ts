@@ -10,6 +10,8 @@ export interface Refusal {
   readonly param: string | null;
   /** Instead of the table's sentence. Never holds a secret, nor anything that came from a provider or a caller. */
   readonly message: string | undefined;
+  /** A flat list of what goes with the answer: when to come again. */
+  readonly headers?: readonly string[];
 }
 
 export function refuse(code: ErrorCode, param: string | null = null, message?: string): Refusal {
@@ -39,7 +41,7 @@ export interface Answer {
 export function sendRefusal(answer: Answer, refusal: Refusal, extraHeaders: readonly string[] = []): void {
   const { status, retryable } = ERROR_CODES[refusal.refused];
   // The official clients retry some statuses by themselves; they believe this header over their own list.
-  const headers = ['x-should-retry', String(retryable), ...extraHeaders];
+  const headers = ['x-should-retry', String(retryable), ...(refusal.headers ?? []), ...extraHeaders];
   sendJson(answer, status, errorBody(answer.dialect, refusal), headers);
 }
 

@@ -17,6 +17,7 @@ import type { GeminiRequest } from '../dialects/gemini-request.js';
 import type { OpenAiRequest } from '../dialects/openai-request.js';
 import type { PassthroughEndpoint } from '../endpoints.js';
 import { refuse, type Refusal } from '../http-error.js';
+import { boundsOf, permitsModel, permitsOperation, refuseUnpermitted } from '../limits/bounds.js';
 import { RequestLook } from '../route/request-facts.js';
 import { seedOf } from '../route/seed.js';
 import type { Account, Catalogue } from '../snapshot.js';
@@ -119,6 +120,8 @@ function admitOperation(
   const model = catalogue.models.get(asked.model);
   const isSold = model?.status === 'active' && model.operations.includes(asked.operation);
   if (!isSold) return refuse('model_not_found', 'model');
+  const unpermitted = refuseUnpermitted(known, model.id, asked.operation);
+  if (unpermitted !== undefined) return unpermitted;
   const facts = lookInto(known, asked, nowMs);
   const candidates = findCandidates(model, known, { facts, seed: seedOf(known.requestId) });
   if ('refused' in candidates) return candidates;
@@ -165,7 +168,9 @@ function findCandidates(
   const { tenant, apiKey } = account;
   const caller = { tenant, keyTags: apiKey.tags ?? NO_TAGS, planPriceCards: planPriceCardsOf(account, catalogue) };
   const question = { model, caller, tables: catalogue, facts, seed };
-  const ways = findWays(question);
+  const bounds = boundsOf({ account, catalogue });
+  // A model that another falls back to is one that is called all the same.
+  const ways = findWays(question).filter((way) => permitsModel(bounds, way.model.id));
   if (ways.length > 0) return ways.map(toCandidate);
   const excluded: Excluded[] = [];
   findWays({ ...question, onExcluded: (each) => excluded.push(each) });
@@ -216,6 +221,8 @@ export function admitPassthrough(known: WithBody, endpoint: PassthroughEndpoint,
     return refuse('permission_denied', null, 'Models are trained only with a credential of your own.');
   }
   if (!account.tenant.grantedProviderIds.includes(provider.id)) return refuse('provider_not_granted');
+  const unpermitted = refuseUnpermitted(known, undefined, 'passthrough');
+  if (unpermitted !== undefined) return unpermitted;
   const price = priceInForce(known, route.priceCardId, nowMs);
   if (price === undefined) return refuse('price_missing');
   return {
@@ -266,10 +273,14 @@ export interface CallableModel {
 /** The models that a tenant could call now, and no others: it may not know that others exist. */
 export function callableModels(account: Account, catalogue: Catalogue, nowMs: number): readonly CallableModel[] {
   const found: CallableModel[] = [];
+  const bounds = boundsOf({ account, catalogue });
   for (const model of catalogue.models.values()) {
+    if (!permitsModel(bounds, model.id)) continue;
     if (model.status !== 'active' || priceInForce({ account, catalogue }, model.priceCardId, nowMs) === undefined)
       continue;
-    const owners = model.operations.map((operation) => findUsable(model, account, catalogue, operation));
+    const owners = model.operations.map((operation) =>
+      permitsOperation(bounds, operation) ? findUsable(model, account, catalogue, operation) : undefined,
+    );
     const owner = owners.find((each) => each !== undefined);
     if (owner === undefined) continue;
     found.push({ model, owner, operations: model.operations.filter((_operation, at) => owners[at] !== undefined) });

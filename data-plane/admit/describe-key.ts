@@ -2,6 +2,8 @@ import type { Limits } from '@pingtoken/shared/limits';
 import type { Authenticated } from '../authenticate.js';
 import { sendJson } from '../http-error.js';
 import type { Catalogue } from '../snapshot.js';
+import { boundsOf, type Bound } from '../limits/bounds.js';
+import type { CallLimits } from '../limits/call-limits.js';
 import { callableModels } from './admit.js';
 
 /**
@@ -10,7 +12,7 @@ import { callableModels } from './admit.js';
  *
  * A limit that is null does not hold. What was spent is in the ledger, which a data plane does not ask.
  */
-export function describeKey(known: Authenticated, nowMs: number): void {
+export function describeKey(known: Authenticated, callLimits: Pick<CallLimits, 'left'>, nowMs: number): void {
   const { account, catalogue } = known;
   const { apiKey, tenant } = account;
   const models = callableModels(account, catalogue, nowMs);
@@ -27,28 +29,13 @@ export function describeKey(known: Authenticated, nowMs: number): void {
     limit: null,
     limit_remaining: null,
     limit_reset: null,
-    limits: bounds.flatMap(listRates),
+    limits: bounds.flatMap((bound) => listRates(bound, callLimits.left(bound))),
     restrictions: bounds.flatMap((bound) => listRestrictions(bound, catalogue)),
     // Without a key of the tenant's no pseudonym can be made.
     end_users: tenant.pseudonymKey === null ? 'drop' : tenant.endUsers,
     config: catalogue.position,
   };
   sendJson(known, 200, JSON.stringify({ data }), ['cache-control', 'no-store']);
-}
-
-/** Whose limits they are; a call has to fit into all. */
-interface Bound {
-  readonly scope: 'key' | 'member' | 'tenant' | 'plan';
-  readonly limits: Limits;
-}
-
-function boundsOf({ account: { apiKey, member, tenant }, catalogue }: Authenticated): readonly Bound[] {
-  const plan = tenant.planId === null ? undefined : catalogue.plans.get(tenant.planId);
-  const all = { key: apiKey.limits, member: member?.limits, tenant: tenant.limits, plan: plan?.limits };
-  return (['key', 'member', 'tenant', 'plan'] as const).flatMap((scope) => {
-    const limits = all[scope];
-    return limits ? [{ scope, limits }] : [];
-  });
 }
 
 const RATES = {
@@ -59,10 +46,10 @@ const RATES = {
   concurrentCalls: 'concurrent_calls',
 } as const satisfies Partial<Record<keyof Limits, string>>;
 
-function listRates({ scope, limits }: Bound): readonly object[] {
+function listRates({ scope, limits }: Bound, left: ReturnType<CallLimits['left']>): readonly object[] {
   return (Object.keys(RATES) as (keyof typeof RATES)[]).flatMap((rate) => {
     const limit = limits[rate];
-    return limit === null ? [] : [{ scope, name: RATES[rate], limit, remaining: null }];
+    return limit === null ? [] : [{ scope, name: RATES[rate], limit, remaining: left[rate] ?? null }];
   });
 }
 

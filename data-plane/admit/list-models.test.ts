@@ -193,9 +193,9 @@ describe('the key', () => {
     const { data } = await keyOf(fixture.config.addKey({ limits: own }, { planId: plan.id }));
     expect(data).toMatchObject({
       limits: [
-        { scope: 'key', name: 'tokens_per_day', limit: 1_000, remaining: null },
-        { scope: 'plan', name: 'requests_per_minute', limit: 60, remaining: null },
-        { scope: 'plan', name: 'concurrent_calls', limit: 4, remaining: null },
+        { scope: 'key', name: 'tokens_per_day', limit: 1_000, remaining: 1_000 },
+        { scope: 'plan', name: 'requests_per_minute', limit: 60, remaining: 60 },
+        { scope: 'plan', name: 'concurrent_calls', limit: 4, remaining: 4 },
       ],
       restrictions: [{ scope: 'key', models: ['chat-alias'], operations: ['chat-completions'], address_ranges: null }],
     });

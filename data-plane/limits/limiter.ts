@@ -44,6 +44,8 @@ export interface Limiter {
    * @param tokens that it may use
    */
   admit(bounded: readonly Bounded[], tokens: number, nowMs: number): Admission | LimitReached;
+  /** What is left of one's limits; those that bound nothing are not in it. */
+  left(bounded: Bounded, nowMs: number): Partial<Record<LimitReached['reached'], number>>;
   /** Forgets who has not called for a day. To be called now and then. */
   sweep(nowMs: number): void;
   readonly size: number;
@@ -98,6 +100,17 @@ export function createLimiter(): Limiter {
         draws,
         nowMs,
       );
+    },
+    left: ({ id, limits }, nowMs) => {
+      const use = uses.get(id);
+      const left: Partial<Record<LimitReached['reached'], number>> = {};
+      for (const rate of RATES) {
+        const limit = limits[rate];
+        if (limit !== null) left[rate] = Math.max(0, limit - (use?.windows[rate]?.sum(nowMs) ?? 0));
+      }
+      const { concurrentCalls } = limits;
+      if (concurrentCalls !== null) left.concurrentCalls = Math.max(0, concurrentCalls - (use?.running ?? 0));
+      return left;
     },
     sweep: (nowMs) => {
       for (const [id, use] of uses) {

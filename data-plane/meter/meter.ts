@@ -1,7 +1,8 @@
 import type { ServiceTier, Usage } from '@pingtoken/shared/rate-card';
 import type { Attempt, Outcome } from '@pingtoken/shared/usage-event';
 import type { AddressRange } from '../environment.js';
-import { refuse, type Refusal } from '../http-error.js';
+import { isRefusal, refuse, type Refusal } from '../http-error.js';
+import type { CallLimits, LimitShare } from '../limits/call-limits.js';
 import type { Observer } from '../observe.js';
 import type { Outgoing, Prepared } from '../forward/prepared-call.js';
 import type { PlannedAttempt } from '../route/route.js';
@@ -16,25 +17,30 @@ export interface MeterOptions {
   readonly clientSealers: ClientSealers;
   readonly observer: Observer;
   readonly trustedProxies: readonly AddressRange[];
+  readonly limits: CallLimits;
   /** Counts what a provider did not report; closed with the meter. */
   readonly estimator: TokenEstimator;
 }
 
 export interface Meter {
   /**
-   * Writes the start record: when this resolves to a call, a kill of the process cannot make us forget that it went out.
-   * @returns a refusal where nothing can be recorded; the call must not be made then
+   * Takes the call's part of the limits that bound it, and writes the start record: when this resolves to a call, a kill of
+   * the process cannot make us forget that it went out.
+   * @returns a refusal where a limit is reached or nothing can be recorded; the call must not be made then
    */
   begin(routed: Prepared): Promise<MeteredCall | Refusal>;
   /** Waits for the calls that are still being counted, five seconds at most. The spool is closed afterwards, not before. */
   close(): Promise<void>;
 }
 
-export function createMeter({ spool, clientSealers, observer, trustedProxies, estimator }: MeterOptions): Meter {
+export function createMeter(options: MeterOptions): Meter {
+  const { spool, clientSealers, observer, trustedProxies, limits, estimator } = options;
   const factsOf = createFactsMemo(clientSealers, trustedProxies);
   const books: Books = { spool, observer, estimator, unfinished: new Set() };
   return {
     begin: async (routed) => {
+      const share = limits.admit(routed);
+      if (share !== undefined && isRefusal(share)) return share;
       const asked = factsOf(routed);
       const start: StartRecord = {
         facts: factsOfServed(asked, routed.attempts[0]),
@@ -46,10 +52,11 @@ export function createMeter({ spool, clientSealers, observer, trustedProxies, es
       try {
         await spool.start(start);
       } catch (error) {
+        share?.settle({});
         if (error instanceof SpoolUnavailableError) return refuse('spool_unavailable');
         throw error;
       }
-      return new MeteredCall(routed, { asked, start }, books);
+      return new MeteredCall(routed, { asked, start, share }, books);
     },
     close: async () => {
       while (books.unfinished.size > 0) await Promise.all(books.unfinished);
@@ -102,6 +109,8 @@ const CHARGED: ReadonlySet<Outcome> = new Set(['completed', 'caller-left']);
 interface Opening {
   readonly asked: SharedFacts;
   readonly start: StartRecord;
+  /** Undefined where nothing bounds the call. */
+  readonly share: LimitShare | undefined;
 }
 
 interface Ending {
@@ -123,6 +132,7 @@ export class MeteredCall {
   readonly #start: StartRecord;
   /** Of the model that was asked for, whichever serves. */
   readonly #asked: SharedFacts;
+  readonly #share: LimitShare | undefined;
   readonly #books: Books;
   #providerStatus: number | null = null;
   #firstByteMs: number | null = null;
@@ -137,11 +147,12 @@ export class MeteredCall {
   #streamed: boolean;
   #isSettled = false;
 
-  constructor(routed: Prepared, { asked, start }: Opening, books: Books) {
+  constructor(routed: Prepared, { asked, start, share }: Opening, books: Books) {
     this.#routed = routed;
     this.#attempt = routed.attempts[0];
     this.#start = start;
     this.#asked = asked;
+    this.#share = share;
     this.#books = books;
     this.#streamed = routed.streamed;
   }
@@ -272,6 +283,7 @@ export class MeteredCall {
   }
 
   #write({ isCharged, ...ending }: Ending, counted: Counted): Promise<void> {
+    this.#share?.settle(counted.usage);
     const last = attemptRecord(this.#attempt, this.#providerStatus, counted, this.#serviceTier);
     return this.#books.spool.end({
       ...this.#start,

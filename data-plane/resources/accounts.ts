@@ -5,6 +5,7 @@ import type { Authenticated, WithBody } from '../authenticate.js';
 import { readOpenAiRequest } from '../dialects/openai-request.js';
 import type { Prepared } from '../forward/prepared-call.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
+import { refuseUnpermitted } from '../limits/bounds.js';
 import type { PlannedAttempt } from '../route/route.js';
 import type { KeptThing } from './sealed-id.js';
 
@@ -118,6 +119,8 @@ export function planByAccount(
   if (!account.tenant.grantedProviderIds.includes(providerId)) return refuse('provider_not_granted');
   const secret = catalogue.secretOf(credentialId, account.tenant.id, provider);
   if (secret === undefined) return refuse('not_found');
+  const unpermitted = refuseUnpermitted(known, undefined, operation);
+  if (unpermitted !== undefined) return unpermitted;
   const priceCardVersionId = priceOf(known, model, nowMs) ?? anyPrice(known, nowMs);
   if (priceCardVersionId === undefined) return refuse('price_missing');
   const candidate = {
