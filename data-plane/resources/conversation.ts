@@ -106,7 +106,7 @@ export class Conversation {
   }
 
   #passOn(status: number, body: Buffer, secret: string): Promise<void> {
-    const outcome = status >= 500 ? 'provider-failed' : 'provider-refused';
+    const outcome = status >= 500 || status < 400 ? 'provider-failed' : 'provider-refused';
     if (OUR_OWN_FAULTS.has(status) || status < 400) {
       return this.fail('upstream_failed', outcome, `the provider answered with status ${status}`);
     }
