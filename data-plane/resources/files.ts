@@ -1,5 +1,6 @@
 import { boundaryOf, readForm, type FormPart } from '../dialects/multipart-form.js';
 import { spliceBytes, type Splice } from '../dialects/json-scanner.js';
+import type { AnswerEditor, Outgoing } from '../forward/outgoing.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import { planByAccount, planByModel, planEverywhere, type PlannedCall } from './accounts.js';
 import { readBatchInput } from './batch-input.js';
@@ -10,6 +11,7 @@ import { filePrefix, isFileName, readFileName, type FileNote } from './file-name
 import { answerShown, namedThing, relayForm, namesOf, pathOf, showingOf } from './kept-call.js';
 import type { KeptAnswer, KeptCall, KeptTools } from './kept-call.js';
 import { answerList } from './answer-list.js';
+import { createResponseIdSealer } from './response-ids.js';
 import type { KeptKind, KeptThing } from './sealed-id.js';
 import { parseThing, showFile, type Json } from './show-things.js';
 
@@ -148,7 +150,11 @@ export async function downloadFile(call: KeptCall, { meter, forwarder }: KeptToo
   const plan = planByAccount(call.known, thing, 'batches', call.nowMs);
   if (isRefusal(plan)) return plan;
   const path = pathOf('files', thing, '/content');
-  const outgoing = { client: 'proxy', path, headers: {}, body: NOTHING, translation: undefined } as const;
+  const common = { path, headers: {}, body: NOTHING, translation: undefined } as const;
+  // The lines of an output are JSON, and may be answers that their provider has stored.
+  const editAnswer = (): AnswerEditor => createResponseIdSealer(call.sealer, thing);
+  const outgoing: Outgoing =
+    thing.kind === 'batch-output' ? { ...common, client: 'undici', editAnswer } : { ...common, client: 'proxy' };
   const metered = await meter.begin({ ...plan, outgoing });
   if (isRefusal(metered)) return metered;
   forwarder.forward(metered);

@@ -28,7 +28,9 @@ const CONTEXT_CHARACTERS = 64;
 export function createResponseIdSealer(sealer: IdSealer, account: AccountOf): ResponseIdSealer {
   let held = '';
   let context = '';
-  const seal = (rawId: string): string => sealer.seal({ ...account, kind: 'response', rawId });
+  // Of a thing that stands for its account nothing else goes in: one response has one id.
+  const { providerId, credentialId, model } = account;
+  const seal = (rawId: string): string => sealer.seal({ kind: 'response', providerId, credentialId, model, rawId });
 
   function take(text: string): Buffer {
     const seen = context + text;

@@ -115,6 +115,20 @@ describe('batches', () => {
     }
   });
 
+  it('of responses make responses that can be gone on from', async () => {
+    const body = { model: 'vendor/chat', input: 'My name is Ada.' };
+    const line = { custom_id: 'a', method: 'POST', url: '/v1/responses', body };
+    const input = await inputFile(ours, [JSON.stringify(line)]);
+    const { id } = await order(ours, input.id, { endpoint: '/v1/responses' });
+    const { output_file_id: output } = await ours.batches.retrieve(id);
+    const text = await (await ours.files.content(output ?? '')).text();
+    const [, response = ''] = /"body":\{"id":"(resp_[^"]+)"/.exec(text) ?? [];
+    expect((await ours.responses.retrieve(response)).id).toBe(response);
+    const next = { model: 'vendor/chat', input: 'What is my name?', previous_response_id: response };
+    expect((await ours.responses.create(next)).previous_response_id).toBe(response);
+    await expect(theirs.responses.create(next)).rejects.toMatchObject({ status: 404 });
+  });
+
   it('are billed before their output is deleted', async () => {
     const slow = await KeptThingsFixture.open({ BATCH_POLL_INTERVAL_MS: 3_600_000 });
     try {
