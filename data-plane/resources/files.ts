@@ -1,6 +1,6 @@
 import { boundaryOf, readForm, type FormPart } from '../dialects/multipart-form.js';
 import { spliceBytes, type Splice } from '../dialects/json-scanner.js';
-import type { AnswerEditor, Outgoing } from '../forward/outgoing.js';
+import type { AnswerEditor, Outgoing } from '../forward/prepared-call.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import { planByAccount, planByModel, planEverywhere, type PlannedCall } from './accounts.js';
 import { readBatchInput } from './batch-input.js';
