@@ -1,5 +1,5 @@
 /** Percentages of a budget at which its owners are told. */
-export const THRESHOLDS = [50, 80, 100] as const;
+const THRESHOLDS = [50, 80, 100] as const;
 
 /** The thresholds that have been come to and not told of yet, ascending. */
 export function crossedThresholds({
