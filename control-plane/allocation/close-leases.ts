@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { formatAmount } from '@pingtoken/shared/money';
 import { inTransaction, type Connection, type ConnectionPool } from '../database/sql.js';
-import { book, lockWallet } from '../wallets/wallet-books.js';
+import { book, lockWallet, settleWallet } from '../wallets/wallet-books.js';
 import { lockBudgetWindows, storeWindows } from '../workers/budget-statements.js';
 import { createPeriodicJob, type PeriodicJob } from '../workers/periodic-job.js';
 
@@ -112,6 +112,8 @@ async function giveBack(
   if (scope === 'wallet') {
     const wallet = await lockWallet(connection, { tenantId, currency });
     await book(connection, wallet, { debit: 'leased', credit: 'wallet', amount, kind: 'lease_return', leaseId });
+    // What comes back to a credit that has run out meanwhile runs out now.
+    await settleWallet(connection, { ...wallet, balance: wallet.balance + amount }, Date.now());
     return;
   }
   if (budgetId === null || windowFrom === null) throw new Error('a lease of a budget names no window');

@@ -184,9 +184,6 @@ describe('leases', () => {
     expect(await fixture.wallet(customer)).toEqual({ balance: 5n, reserved: 5n, available: 0n });
     await fixture.fence(spool, 1);
     await fixture.closeDrained(spool);
-    await expiry.expireDue();
-    // It came back to the wallet, and its credit is looked at with the next thing that happens to the wallet.
-    await fixture.lease(customer, new TestSpool(fixture.dataPlaneId), ask(1));
     expect(await fixture.wallet(customer)).toEqual({ balance: 0n, reserved: 0n, available: 0n });
   });
 });
