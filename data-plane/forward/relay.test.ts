@@ -104,7 +104,8 @@ describe.each(UPSTREAM_CLIENTS)('an answer over $client', ({ client, path, upstr
     expect(relay.ends).toMatchObject([
       { outcome: 'completed', status: 200, billedAttempt: 0, attempts: [{ status: 200 }] },
     ]);
-    if (!isJson) expect(relay.ends[0]?.attempts).toMatchObject([{ usage: { request: 1 }, countedBy: 'provider' }]);
+    // What is passed through costs its request; speech and forms report tokens of their own, of which there are none here.
+    if (!isJson) expect(relay.ends[0]?.attempts).toMatchObject([{ usage: { request: 1 } }]);
   });
 
   describe('whose end is not yet written', () => {

@@ -54,5 +54,6 @@ function duration(ms: number): string {
  */
 export function retryHeaders(afterMs: number | undefined): readonly string[] {
   if (afterMs === undefined) return [];
-  return ['retry-after', String(Math.ceil(afterMs / 1000)), 'retry-after-ms', String(afterMs)];
+  const ms = Math.max(1, Math.ceil(afterMs));
+  return ['retry-after', String(Math.ceil(ms / 1000)), 'retry-after-ms', String(ms)];
 }

@@ -9,8 +9,25 @@ import {
 } from './estimate/token-estimator.js';
 
 /** What is charged for an answer that says nothing, as far as the request alone tells it: pictures, sound, rankings. */
-function assumed(usage: Usage): DeliveredCounter {
-  return { push: () => undefined, discard: () => undefined, result: () => Promise.resolve(usage) };
+class AssumedCount implements DeliveredCounter {
+  constructor(readonly usage: Usage) {}
+
+  push(): void {
+    // What was delivered is not what is charged.
+  }
+
+  discard(): void {
+    // Nothing is held.
+  }
+
+  result(): Promise<Usage> {
+    return Promise.resolve(this.usage);
+  }
+}
+
+/** @returns what needs no counting, so that its call ends as one does whose provider reports */
+export function knownCount(counter: DeliveredCounter): Usage | undefined {
+  return counter instanceof AssumedCount ? counter.usage : undefined;
 }
 
 const ONE_REQUEST: Usage = { request: 1 };
@@ -21,7 +38,7 @@ export function openCounter(
   { attempt: { provider }, isStream }: { readonly attempt: PlannedAttempt; readonly isStream: boolean },
   estimator: TokenEstimator,
 ): DeliveredCounter {
-  if (outgoing === undefined || !isEstimatedOperation(operation)) return assumed(assumedUsage ?? ONE_REQUEST);
+  if (outgoing === undefined || !isEstimatedOperation(operation)) return new AssumedCount(assumedUsage ?? ONE_REQUEST);
   return estimator.open({ dialect: provider.dialect, operation, requestBody: outgoing.body, isStream });
 }
 

@@ -7,7 +7,7 @@ import type { Observer } from '../observe.js';
 import type { Outgoing, Prepared } from '../forward/prepared-call.js';
 import type { PlannedAttempt } from '../route/route.js';
 import { createFactsMemo, factsOfServed } from './call-facts.js';
-import { openCounter, promptPart } from './delivered-counter.js';
+import { knownCount, openCounter, promptPart } from './delivered-counter.js';
 import type { DeliveredCounter, TokenEstimator } from './estimate/token-estimator.js';
 import type { ClientSealers } from './seal-client.js';
 import { SpoolUnavailableError, type SharedFacts, type Spool, type StartRecord } from './spool.js';
@@ -258,12 +258,14 @@ export class MeteredCall {
     });
     const counter = this.#counter;
     if (counter === undefined) return this.#write(ending, this.#reported());
-    if (isCharged) {
+    const known = knownCount(counter);
+    if (isCharged && known === undefined) {
       this.#finishLater(counter, ending);
       return Promise.resolve();
     }
     counter.discard();
-    return this.#write(ending, this.#reported());
+    const isAssumed = isCharged && known !== undefined && this.#usage === undefined;
+    return this.#write(ending, isAssumed ? { usage: known, countedBy: 'estimated' } : this.#reported());
   }
 
   #finishLater(counter: DeliveredCounter, ending: Ending): void {

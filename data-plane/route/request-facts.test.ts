@@ -2,7 +2,10 @@ import { describe, expect, it } from 'vitest';
 import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import { RequestLook } from './request-facts.js';
 
-function look(body: unknown, { dialect = 'openai' as Dialect, headers = {} } = {}): RequestLook {
+function look(
+  body: unknown,
+  { dialect = 'openai', headers = {} }: { readonly dialect?: Dialect; readonly headers?: Record<string, string> } = {},
+): RequestLook {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
   return new RequestLook({
     ...{ operation: 'chat-completions', admittedAt: 0, dialect, model: 'm', streamed: false },

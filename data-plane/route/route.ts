@@ -5,6 +5,7 @@ import { isAtLimit } from '@pingtoken/shared/route-strategies';
 import { versionInForce } from '@pingtoken/shared/rate-card';
 import { planPriceCardsOf, type Admitted, type Candidate } from '../admit/admit.js';
 import { refuse, type Refusal } from '../http-error.js';
+import { retryHeaders } from '../limits/limit-headers.js';
 import type { Health } from './health.js';
 
 /** One way to make the call, ready to be tried. */
@@ -50,7 +51,8 @@ export function route(admitted: Admitted, options: RouteOptions): Routed | Refus
   const [first, ...others] = attempts;
   if (first !== undefined) return { ...admitted, attempts: [first, ...others] };
   if (plan?.retryAt !== undefined) {
-    return refuse('rate_limited', null, 'The providers of this model take no more calls at the moment.');
+    const message = 'The providers of this model take no more calls at the moment.';
+    return { ...refuse('rate_limited', null, message), headers: retryHeaders(plan.retryAt - Date.now()) };
   }
   return refuse('upstream_failed', null, 'No provider of this model can be used at the moment.');
 }

@@ -1,8 +1,8 @@
 import Anthropic from '@anthropic-ai/sdk';
 import { ApiError } from '@google/genai';
 import OpenAI from 'openai';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Dialect } from '@pingtoken/shared/config-snapshot';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { DIALECTS, type Dialect } from '@pingtoken/shared/config-snapshot';
 import { parseJson } from '@pingtoken/shared/wire';
 import { eventually, startUpstream } from '../kit/gateway-fixture.js';
 import { MODEL, startPairGateway, startPairGateways, type PairGateway, type PairGateways } from './pair-gateways.js';
@@ -118,6 +118,10 @@ const OF_PROVIDERS: readonly (readonly [number, Expected])[] = [
 let gateways: PairGateways;
 beforeAll(async () => {
   gateways = await startPairGateways({ UPSTREAM_HEADERS_TIMEOUT_MS: 500 });
+});
+// A provider that refuses an account, or has told it to wait, is not called with it again at once.
+beforeEach(() => {
+  for (const dialect of DIALECTS) gateways.of(dialect).config.changeCredentials();
 });
 afterAll(() => gateways.close());
 

@@ -45,7 +45,7 @@ const BAD_CALLS: readonly BadCall[] = [
   { what: 'no JSON by type', status: 415, code: 'unsupported_media_type', headers: { 'content-type': 'text/plain' } },
   { what: 'a packed body', status: 415, code: 'unsupported_media_type', headers: { 'content-encoding': 'gzip' } },
   { what: 'an unknown path', status: 404, code: 'unknown_path', path: '/no-such-path' },
-  { what: 'a path that we do not serve yet', status: 404, code: 'unknown_path', path: '/completions' },
+  { what: 'a path that we do not serve', status: 404, code: 'unknown_path', path: '/threads' },
   { what: 'another method', status: 405, code: 'method_not_allowed', method: 'GET', path: '/chat/completions' },
 ];
 
@@ -146,7 +146,7 @@ describe('bad input', () => {
         [OpenAI.AuthenticationError, () => stranger.models.list()],
         [OpenAI.NotFoundError, () => chat({ model: 'no-such-model', messages })],
         [OpenAI.NotFoundError, () => client.models.retrieve('no-such-model')],
-        [OpenAI.NotFoundError, () => client.files.list()],
+        [OpenAI.NotFoundError, () => client.vectorStores.list()],
         [OpenAI.BadRequestError, () => chat({ model: 5, messages })],
         [OpenAI.BadRequestError, () => chat({ model: CHAT, messages, stream: 'yes' })],
       ] as const) {
