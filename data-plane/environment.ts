@@ -84,7 +84,7 @@ export const dataPlaneEnvironment = z.object({
     'After so long a silence inside a stream the caller gets a comment, so that what lies between keeps the connection.',
   ),
   ESTIMATE_TIMEOUT_MS: milliseconds(5_000).describe(
-    'Longest time that it may take to count tokens here that the provider did not report; then none are billed.',
+    'Longest time to count tokens here that the provider did not report, tokenizer loaded; then none are billed.',
   ),
   BATCH_POLL_INTERVAL_MS: milliseconds(10_000).describe(
     'How soon after its submission a batch is asked whether it is over; each later wait is longer, up to five minutes.',

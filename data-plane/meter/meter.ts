@@ -241,7 +241,7 @@ export class MeteredCall {
 
   /**
    * Resolves when it is in the books; never rejects. A call that has to be counted here resolves at once, for its caller is
-   * not made to wait: it is in the books at most five seconds later, or as interrupted where the process dies before.
+   * not made to wait: it is in the books as soon as the estimator has counted or given up, or as interrupted where the process dies before.
    * @param status what the caller was given, null where it was given nothing
    * @param isCharged whether the tenant pays for what was delivered
    */

@@ -7,6 +7,8 @@ export type ToThread =
   /** A piece of the request's body; pieces come in order. */
   | { readonly kind: 'prompt'; readonly call: number; readonly dialect: Dialect; readonly bytes: Uint8Array }
   | CountMessage
+  /** Something will have to be counted: load what that takes. */
+  | { readonly kind: 'prepare' }
   | { readonly kind: 'discard'; readonly call: number }
   | { readonly kind: 'inspect'; readonly request: number };
 
@@ -30,6 +32,8 @@ export type FromThread =
       /** The error's name, for its text may quote the prompt. */
       readonly fault?: string;
     }
+  /** The tokenizer is loaded. */
+  | { readonly kind: 'ready' }
   | { readonly kind: 'inspected'; readonly request: number; readonly held: HeldByThread };
 
 /** What the thread keeps of calls that are not over yet. */

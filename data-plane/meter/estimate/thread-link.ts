@@ -24,6 +24,7 @@ export class ThreadLink {
   #restartsAt = 0;
   #generation = 0;
   #lastRequest = 0;
+  #ready: PromiseWithResolvers<void> | undefined;
   readonly #counts = new Map<number, (usage: Usage | undefined) => void>();
   readonly #inspections = new Map<number, (held: HeldByThread) => void>();
 
@@ -56,6 +57,16 @@ export class ThreadLink {
 
   send(message: ToThread, transfer: readonly Transferable[] = []): void {
     this.#worker?.postMessage(message, transfer);
+  }
+
+  /** Resolves once the running thread has its tokenizer, or has died; asking makes it load that. */
+  whenReady(): Promise<void> {
+    if (this.#worker === undefined) return Promise.resolve();
+    if (this.#ready === undefined) {
+      this.#ready = Promise.withResolvers();
+      this.send({ kind: 'prepare' });
+    }
+    return this.#ready.promise;
   }
 
   /** Called once: with what the thread counts for a call, or with undefined when it dies or the call is forgotten. */
@@ -105,6 +116,10 @@ export class ThreadLink {
 
   #receive(message: FromThread): void {
     this.#hasAnswered = true;
+    if (message.kind === 'ready') {
+      this.#ready?.resolve();
+      return;
+    }
     if (message.kind === 'inspected') {
       this.#inspections.get(message.request)?.(message.held);
       this.#inspections.delete(message.request);
@@ -122,6 +137,8 @@ export class ThreadLink {
 
   #ended(): void {
     this.#worker = undefined;
+    this.#ready?.resolve();
+    this.#ready = undefined;
     if (!this.#hasAnswered) this.#restartsAt = Math.max(this.#restartsAt, Date.now() + RESTART_AFTER_MS);
     for (const call of [...this.#counts.keys()]) this.#tell(call, undefined);
     for (const told of this.#inspections.values()) told(HOLDS_NOTHING);

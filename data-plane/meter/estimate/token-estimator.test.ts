@@ -133,6 +133,12 @@ describe('an estimate', () => {
     expect(await counter.result()).toBeUndefined();
   });
 
+  it('comes where loading the tokenizer alone takes longer than counting may', async () => {
+    const counter = openChat(estimatorWith({ timeoutMs: 300 }));
+    counter.push(eventOf('Hello'));
+    expect(await counter.result()).toMatchObject({ output: 1 });
+  });
+
   it('is none in the end where it takes too long, and the thread forgets it', async () => {
     const estimator = estimatorWith({ timeoutMs: 1 });
     const counter = openChat(estimator, requestOf('word and '.repeat(100_000)));

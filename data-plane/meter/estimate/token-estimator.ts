@@ -69,11 +69,17 @@ export interface DeliveredCounter {
 
 export interface TokenEstimatorOptions {
   readonly logger: Logger;
-  /** The longest that a result takes. */
+  /** The longest that a result takes, once the tokenizer is loaded. */
   readonly timeoutMs?: number;
 }
 
 const DEFAULT_TIMEOUT_MS = 5000;
+
+/**
+ * The longest that a result waits for the tokenizer, which is loaded for the first: half a second of computing, and many times
+ * that while a process starts on a busy machine, when what was delivered would go unbilled if it counted as counting.
+ */
+const LOAD_TIMEOUT_MS = 30_000;
 
 /** Part of the time-out after which the rest is extrapolated. */
 const EXACT_SHARE = 0.7;
@@ -106,6 +112,19 @@ export function createTokenEstimator({
     inspect: () => link.inspect(),
     close: () => link.close(),
   };
+}
+
+/** @returns undefined when it takes longer */
+async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const timedOut = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs, undefined);
+  });
+  try {
+    return await Promise.race([work, timedOut]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 interface Shared {
@@ -158,22 +177,25 @@ class HeldAnswer implements DeliveredCounter {
     if (this.#isOver) return undefined;
     this.#isOver = true;
     if (this.#heldBytes === 0 && this.#number === 0 && !this.#promptOnly) return undefined;
-    const deadline = Date.now() + this.#shared.timeoutMs;
-    let timer: NodeJS.Timeout | undefined;
-    const timedOut = new Promise<undefined>((resolve) => {
-      timer = setTimeout(resolve, this.#shared.timeoutMs, undefined);
-    });
     try {
-      const usage = await Promise.race([this.#count(deadline, reportedPrompt === undefined), timedOut]);
+      // Who asks for the prompt's count alone waits for it.
+      if (!this.#promptOnly) await this.#whenReady();
+      const { timeoutMs } = this.#shared;
+      const usage = await within(timeoutMs, this.#count(Date.now() + timeoutMs, reportedPrompt === undefined));
       if (usage === undefined || reportedPrompt === undefined) return usage;
       return { ...usage, ...reportedPrompt };
     } catch (error) {
       this.#shared.logger.error({ error: String(error) }, 'tokens-not-estimated');
       return undefined;
     } finally {
-      clearTimeout(timer);
       this.#drop();
     }
+  }
+
+  async #whenReady(): Promise<void> {
+    const { link } = this.#shared;
+    const isLost = this.#isLost || (this.#number !== 0 && !this.#isInThread());
+    if (!isLost && link.ensureRunning()) await within(LOAD_TIMEOUT_MS, link.whenReady());
   }
 
   async #count(deadline: number, countsPrompt: boolean): Promise<Usage | undefined> {

@@ -52,6 +52,9 @@ function receive(message: ToThread): void {
     case 'count':
       void startJob(message);
       break;
+    case 'prepare':
+      void prepare();
+      break;
     case 'discard':
       held.discard(message.call);
       break;
@@ -59,6 +62,11 @@ function receive(message: ToThread): void {
       tell({ kind: 'inspected', request: message.request, held: held.inspect() });
       break;
   }
+}
+
+async function prepare(): Promise<void> {
+  await (tokenizer ??= loadTokenizer());
+  tell({ kind: 'ready' });
 }
 
 /** A tokenizer that cannot be loaded ends the thread, and with it every call that waits. */
