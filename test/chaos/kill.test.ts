@@ -4,19 +4,22 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseJson } from '@pingtoken/shared/wire';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Runtime } from '../../control-plane/standalone/runtime-file.js';
-import { createCustomer, type Customer } from '../kit/customer.js';
+import { createCustomer, listModels, type Customer } from '../kit/customer.js';
 import { openDatabaseReader, type DatabaseReader } from '../kit/database-reader.js';
 import { startDistribution, type Distribution } from '../kit/distribution.js';
+import type { DataPlaneKill } from '../kit/event-problem.js';
 import { parseUnits, readPriceList, type PriceList } from '../kit/exact-price.js';
+import { LOAD_MODELS } from '../kit/load-calls.js';
 import { createRandom, startLoad, type Load, type SeenCall } from '../kit/load.js';
 import { describeOnEachQueue } from '../kit/queue-backends.js';
-import { awaitSettled, reconcile, type DataPlaneKill } from '../kit/reconcile.js';
+import { awaitSettled, reconcile } from '../kit/reconcile.js';
+import type { SimulatorBooks } from '../kit/simulator-books.js';
 import { readBalance } from '../kit/usage-view.js';
 import { waitFor } from '../kit/wait-for.js';
 
 const SEED = 20_261;
 const CALLERS = 10;
-const MODELS = ['pingtoken-sim-small', 'pingtoken-sim-large', 'pingtoken-sim-embedding'];
+const PROVIDERS = ['simulator', 'simulator-anthropic', 'simulator-gemini'];
 const CREDIT = '100';
 const SETTLE_TIMEOUT_MS = 120_000;
 const REPLACE_TIMEOUT_MS = 20_000;
@@ -49,6 +52,7 @@ describeOnEachQueue('every call that reached the provider is in the ledger once'
   let customer: Customer;
   let database: DatabaseReader;
   const prices: Record<string, PriceList> = {};
+  const books = new Map<string, SimulatorBooks>();
   const calls: SeenCall[] = [];
   const kills: DataPlaneKill[] = [];
   let load: Load | undefined;
@@ -58,7 +62,14 @@ describeOnEachQueue('every call that reached the provider is in the ledger once'
     distribution = await startDistribution({ redis, dataPlanes: 2 });
     database = openDatabaseReader(distribution.runtime.databaseUrl);
     customer = await createCustomer(distribution);
-    for (const model of MODELS) prices[model] = await readPriceList(customer.platform, model);
+    const { platform, tenant } = customer;
+    for (const slug of PROVIDERS) {
+      const id = await platform.findProvider(slug);
+      await platform.grant(tenant, id);
+      books.set(id, customer.books);
+    }
+    for (const model of LOAD_MODELS) prices[model] = await readPriceList(platform, model);
+    await awaitModels();
   });
   afterAll(async () => {
     await load?.stop();
@@ -66,6 +77,15 @@ describeOnEachQueue('every call that reached the provider is in the ledger once'
     await distribution.dispose();
   });
 
+  const awaitModels = async (): Promise<void> => {
+    for (const url of distribution.runtime.dataPlaneUrls) {
+      const areThere = async (): Promise<boolean> => {
+        const names = new Set(await listModels(`${url}/v1`, customer.key.secret));
+        return LOAD_MODELS.every((model) => names.has(model));
+      };
+      await waitFor(areThere, { timeoutMs: 10_000, what: `the models at ${url}` });
+    }
+  };
   const runtime = (): Runtime => distribution.readRuntime() ?? distribution.runtime;
   const begin = (): Load => {
     const { gatewayUrl } = distribution.runtime;
@@ -95,11 +115,11 @@ describeOnEachQueue('every call that reached the provider is in the ledger once'
   const expectAgreement = async (running: Load): Promise<void> => {
     await running.stop();
     calls.push(...running.calls);
-    const { books, platform, tenant } = customer;
+    const { platform, tenant } = customer;
     const since = performance.now();
     await awaitSettled({ database, books, home: distribution.home }, SETTLE_TIMEOUT_MS);
     const settledMs = Math.round(performance.now() - since);
-    const { differences, served, events, interrupted, spent } = await reconcile({
+    const { differences, served, events, interrupted, estimated, spent } = await reconcile({
       database,
       books,
       prices,
@@ -110,10 +130,11 @@ describeOnEachQueue('every call that reached the provider is in the ledger once'
     const summary = seen.map(([result, list]) => `${list.length} ${result}`).join(', ');
     console.log(
       `queue in ${name}: callers saw ${summary}; so far ${served} served, ${events} events, ` +
-        `${interrupted} interrupted; settled ${settledMs} ms after the last call`,
+        `${interrupted} interrupted, ${estimated} estimated; settled ${settledMs} ms after the last call`,
     );
     expect(differences).toEqual([]);
     expect(spent).toBeGreaterThan(0n);
+    expect(estimated).toBeGreaterThan(0);
     expect(await readBalance(platform, tenant.token)).toBe(parseUnits(CREDIT) - spent);
   };
 

@@ -47,14 +47,22 @@ function unitsPerOne(dimension: string, amount: string): bigint {
   return units / TOKENS_PER_PRICE;
 }
 
-export type ServedTokens = Pick<ServedCall, 'promptTokens' | 'completionTokens' | 'cachedTokens' | 'reasoningTokens'>;
+export type ServedTokens = Pick<
+  ServedCall,
+  'promptTokens' | 'completionTokens' | 'cachedTokens' | 'reasoningTokens'
+> & {
+  /** Part of the prompt; 0 if left out. */
+  readonly audioTokens?: number;
+};
 
-/** Cached tokens are part of the prompt and reasoning tokens part of the completion; each is charged once. */
+/** Cached and audio tokens are part of the prompt and reasoning tokens part of the completion; each is charged once. */
 export function exactPrice(prices: PriceList, tokens: ServedTokens): bigint {
   const rate = (dimension: string, billedAs?: string): bigint =>
     prices[dimension] ?? (billedAs === undefined ? 0n : rate(billedAs));
+  const { audioTokens = 0 } = tokens;
   return (
-    BigInt(tokens.promptTokens - tokens.cachedTokens) * rate('INPUT') +
+    BigInt(tokens.promptTokens - tokens.cachedTokens - audioTokens) * rate('INPUT') +
+    BigInt(audioTokens) * rate('AUDIO_INPUT', 'INPUT') +
     BigInt(tokens.cachedTokens) * rate('CACHE_READ', 'INPUT') +
     BigInt(tokens.completionTokens - tokens.reasoningTokens) * rate('OUTPUT') +
     BigInt(tokens.reasoningTokens) * rate('REASONING', 'OUTPUT') +

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { countWords, drawMixedCall, type DrawCall, type DrawnCall } from './load-calls.js';
 
 /** Numbers in [0, 1), the same for the same seed (Mulberry32): a failure can be played again. */
 export function createRandom(seed: number): () => number {
@@ -21,6 +22,8 @@ export interface SeenCall {
    */
   readonly result: 'complete' | 'refused' | 'left' | 'cut' | 'unanswered';
   readonly status: number | null;
+  /** Words of a streamed answer that came, whatever became of the rest; 0 of any other. */
+  readonly wordsSeen: number;
   /** Milliseconds since 1970, at its end. */
   readonly endedAt: number;
 }
@@ -38,10 +41,12 @@ export interface LoadOptions {
   readonly seed: number;
   /** How many callers, each making one call after the other. */
   readonly callers: number;
+  /** Default: `drawMixedCall`. */
+  readonly draw?: DrawCall;
 }
 
-/** A mix of calls: plain and streamed, quick and slow, good and failing, stayed for and left, chat and embeddings. */
-export function startLoad({ callers, seed, ...target }: LoadOptions): Load {
+/** Calls of a mix, drawn with the seed. */
+export function startLoad({ callers, seed, draw = drawMixedCall, ...target }: LoadOptions): Load {
   const calls: SeenCall[] = [];
   let stopped = false;
   const caller = async (index: number): Promise<void> => {
@@ -62,66 +67,30 @@ export function startLoad({ callers, seed, ...target }: LoadOptions): Load {
   };
 }
 
-interface DrawnCall {
-  readonly path: '/chat/completions' | '/embeddings';
-  readonly body: Record<string, unknown>;
-  /** The caller hangs up after so many bytes of the answer. */
-  readonly leavesAfter: number | undefined;
-}
-
-/** Name, share of calls, whether streamed, directives for the simulator. */
-const KINDS = [
-  ['plain', 30, false, ''],
-  ['streamed', 25, true, ''],
-  ['streamed, usage asked for', 12, true, ''],
-  ['slow', 8, false, 'delay=150'],
-  ['slowly streamed', 8, true, 'chunk-delay=8 tokens=25'],
-  ['reasoning and cached', 5, true, 'reasoning=7 tokens=30 cached=5'],
-  ['failing', 2, false, 'status=500'],
-  ['dying', 2, true, 'die-after=3'],
-  ['left', 3, true, 'chunk-delay=5 tokens=60'],
-  ['embeddings', 5, false, ''],
-] as const;
-
-function draw(random: () => number, name: string): DrawnCall {
-  let left = random() * KINDS.reduce((sum, [, share]) => sum + share, 0);
-  const found = KINDS.find(([, share]) => (left -= share) < 0) ?? KINDS[0];
-  const [kind, , stream, directives] = found;
-  const text = `call ${name} ${'word '.repeat(Math.floor(random() * 30))}${directives && `[[sim ${directives}]]`}`;
-  if (kind === 'embeddings') {
-    return { path: '/embeddings', body: { model: 'pingtoken-sim-embedding', input: text }, leavesAfter: undefined };
-  }
-  const model = random() < 0.8 ? 'pingtoken-sim-small' : 'pingtoken-sim-large';
-  const body = {
-    model,
-    messages: [{ role: 'user', content: text }],
-    ...(stream && { stream }),
-    ...(kind === 'streamed, usage asked for' && { stream_options: { include_usage: true } }),
-  };
-  return { path: '/chat/completions', body, leavesAfter: kind === 'left' ? 300 + 3_000 * random() : undefined };
-}
-
 async function makeCall(
   { gatewayUrl, apiKey }: Pick<LoadOptions, 'gatewayUrl' | 'apiKey'>,
-  { path, body, leavesAfter }: DrawnCall,
+  { path, headers, body, leavesAfter, isWhole }: DrawnCall,
 ): Promise<SeenCall> {
   const leaving = new AbortController();
+  const answer = { text: '' };
   let requestId: string | null = null;
   let status: number | null = null;
-  const seen = (result: SeenCall['result']): SeenCall => ({ requestId, result, status, endedAt: Date.now() });
+  const seen = (result: SeenCall['result']): SeenCall => {
+    const wordsSeen = status === 200 ? countWords(answer.text) : 0;
+    return { requestId, result, status, wordsSeen, endedAt: Date.now() };
+  };
   try {
-    const response = await fetch(gatewayUrl + path, {
+    const response = await fetch(new URL(path, gatewayUrl), {
       method: 'POST',
-      headers: { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' },
-      body: JSON.stringify(body),
+      headers: { ...headers, authorization: `Bearer ${apiKey}` },
+      body,
       signal: AbortSignal.any([leaving.signal, AbortSignal.timeout(30_000)]),
     });
     requestId = response.headers.get('x-request-id');
     status = response.status;
-    const text = await readAnswer(response, leavesAfter, leaving);
+    await readAnswer(response, answer, leavesAfter, leaving);
     if (status !== 200) return seen('refused');
-    const isWhole = body['stream'] === true ? text.endsWith('data: [DONE]\n\n') : text.endsWith('}');
-    return seen(isWhole ? 'complete' : 'cut');
+    return seen(isWhole(answer.text) ? 'complete' : 'cut');
   } catch {
     if (leaving.signal.aborted) return seen('left');
     return seen(requestId === null ? 'unanswered' : 'cut');
@@ -130,14 +99,13 @@ async function makeCall(
 
 async function readAnswer(
   response: Response,
+  answer: { text: string },
   leavesAfter: number | undefined,
   leaving: AbortController,
-): Promise<string> {
-  let text = '';
-  if (response.body === null) return text;
+): Promise<void> {
+  if (response.body === null) return;
   for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
-    text += piece;
-    if (leavesAfter !== undefined && text.length > leavesAfter) leaving.abort();
+    answer.text += piece;
+    if (leavesAfter !== undefined && answer.text.length > leavesAfter) leaving.abort();
   }
-  return text;
 }

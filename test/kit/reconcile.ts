@@ -1,48 +1,34 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DatabaseReader } from './database-reader.js';
-import { exactPrice, type PriceList } from './exact-price.js';
+import { findEventProblem, type DataPlaneKill, type EventRow } from './event-problem.js';
+import type { PriceList } from './exact-price.js';
 import type { SeenCall } from './load.js';
 import type { ServedCall, SimulatorBooks } from './simulator-books.js';
 import { waitFor } from './wait-for.js';
 
-/** A data plane's death, as the test saw to it. */
-export interface DataPlaneKill {
-  readonly dataPlaneId: string;
-  /** Milliseconds since 1970. */
-  readonly at: number;
-}
-
 export interface ReconcileOptions {
   readonly database: DatabaseReader;
-  readonly books: SimulatorBooks;
+  /** The books of each provider, by its id; providers of one simulator share theirs. */
+  readonly books: ReadonlyMap<string, SimulatorBooks>;
   /** By model. */
   readonly prices: Readonly<Record<string, PriceList>>;
   /** All calls so far. */
   readonly calls: readonly SeenCall[];
-  /** All so far. */
-  readonly kills: readonly DataPlaneKill[];
+  /** All so far; none where no data plane dies. */
+  readonly kills?: readonly DataPlaneKill[];
 }
 
 export interface Reconciled {
-  /** One sentence each; none where callers, provider, events and ledger say the same. */
+  /** One sentence each; none where callers, providers, events and ledger say the same. */
   readonly differences: readonly string[];
   readonly served: number;
   readonly events: number;
   readonly interrupted: number;
+  /** Events that were counted here and not by their provider. */
+  readonly estimated: number;
   /** Units of US dollars. */
   readonly spent: bigint;
-}
-
-interface EventRow {
-  readonly id: string;
-  readonly kind: string;
-  readonly outcome: string;
-  readonly model: string;
-  readonly usage: Readonly<Record<string, number>>;
-  readonly amount: string;
-  readonly data_plane_id: string | null;
-  readonly admitted_at: Date;
 }
 
 /** Waits until nothing is under way any more: every served call is an event, and no spool of a dead process is left. */
@@ -52,10 +38,12 @@ export async function awaitSettled(
 ): Promise<void> {
   let left = '';
   const isSettled = async (): Promise<boolean> => {
-    const { requests, inFlight } = await books.served();
+    const all = await Promise.all([...new Set(books.values())].map((each) => each.served()));
+    const inFlight = all.reduce((sum, each) => sum + each.inFlight, 0);
     const known = await database.rows<{ id: string }>('select id from usage_event').catch(() => []);
     const ids = new Set(known.map(({ id }) => id));
-    const missing = requests.filter(({ requestId }) => !ids.has(requestId)).map(({ requestId }) => requestId);
+    const served = all.flatMap(({ requests }) => requests.map(({ requestId }) => requestId));
+    const missing = served.filter((requestId) => !ids.has(requestId));
     const spools = await countForeignSpools(home);
     left = `${inFlight} under way, ${spools} spools of dead processes, ${missing.length} not booked: ${missing.slice(0, 5).join(' ')}`;
     return inFlight === 0 && spools === 0 && missing.length === 0;
@@ -72,78 +60,78 @@ async function countForeignSpools(home: string): Promise<number> {
   return spools.reduce((sum, names) => sum + Math.max(0, names.length - 1), 0);
 }
 
-/** Compares what callers saw, what the provider served, the usage events and the ledger. */
+/** Compares what callers saw, what the providers served, the usage events and the ledger. */
 export async function reconcile(options: ReconcileOptions): Promise<Reconciled> {
-  const { database, books, prices, calls } = options;
-  const { requests, repeatedIdCount, droppedRequests } = await books.served();
-  const served = new Map(requests.map((request) => [request.requestId, request]));
+  const { database, calls, kills = [] } = options;
+  const served = await readServed(options.books);
   const rows = await database.rows<EventRow>(
-    `select event.id, kind, outcome, model, usage, amount, data_plane_id, admitted_at
+    `select event.id, kind, outcome, model, usage, counted_by, attempts, amount, data_plane_id, admitted_at
      from usage_event event left join usage_spool spool on spool.id = event.spool_id`,
   );
   const events = new Map(rows.map((row) => [row.id, row]));
-  const differences: string[] = [];
+  const seen = new Map(calls.flatMap((call) => (call.requestId === null ? [] : [[call.requestId, call] as const])));
+  const differences = [...served.faults];
   const claim = (isTrue: boolean, sentence: string): void => {
     if (!isTrue) differences.push(sentence);
   };
 
-  claim(repeatedIdCount === 0, `${repeatedIdCount} calls were sent to the provider more than once`);
-  claim(droppedRequests === 0, 'the simulator has forgotten calls');
   claim(rows.length === events.size, 'an event is stored twice');
-  for (const id of served.keys()) claim(events.has(id), `${id} was served and is no event`);
-  const completed = new Set(calls.filter(({ result }) => result === 'complete').map(({ requestId }) => requestId));
-  for (const id of completed) {
-    const event = events.get(id ?? '');
-    claim(event?.outcome === 'completed', `${id} was answered to its end and is ${event?.outcome ?? 'no event'}`);
+  for (const id of served.ids) claim(events.has(id), `${id} was served and is no event`);
+  for (const { requestId, result } of calls) {
+    if (result !== 'complete') continue;
+    const outcome = events.get(requestId ?? '')?.outcome ?? 'no event';
+    // Where the provider does not say what it took, that is still being counted after the answer, and dies with its process.
+    const mayDie = served.all(requestId ?? '').every(({ usage }) => usage === 'none');
+    const isRight = outcome === 'completed' || (mayDie && outcome === 'interrupted');
+    claim(isRight, `${requestId} was answered to its end and is ${outcome}`);
   }
-  let spent = 0n;
   for (const event of rows) {
-    const problem = findProblem(event, served.get(event.id), options);
+    const servedBy = (providerId: string): ServedCall | undefined => served.find(providerId, event.id);
+    const facts = { served: servedBy, times: served.all(event.id).length, seen: seen.get(event.id) };
+    const problem = findEventProblem(event, { ...facts, kills, prices: options.prices[event.model] ?? {} });
     if (problem !== undefined) differences.push(`${event.id} (${event.kind}, ${event.outcome}): ${problem}`);
-    const tokens = served.get(event.id);
-    if (tokens !== undefined && isCounted(event)) spent += exactPrice(prices[event.model] ?? {}, tokens);
   }
+  const spent = rows.reduce((sum, { amount }) => sum + BigInt(amount), 0n);
   differences.push(...(await findLedgerDifferences(database, spent)));
-  const interrupted = rows.filter(({ kind }) => kind === 'interrupted').length;
-  return { differences, served: served.size, events: rows.length, interrupted, spent };
+  const count = (isMeant: (row: EventRow) => boolean): number => rows.filter(isMeant).length;
+  return {
+    differences,
+    served: served.ids.size,
+    events: rows.length,
+    interrupted: count(({ kind }) => kind === 'interrupted'),
+    estimated: count((row) => row.counted_by === 'estimated'),
+    spent,
+  };
 }
 
-const isCounted = ({ usage }: EventRow): boolean => Object.keys(usage).length > 0;
+interface AllServed {
+  readonly ids: ReadonlySet<string>;
+  readonly faults: readonly string[];
+  readonly find: (providerId: string, requestId: string) => ServedCall | undefined;
+  /** All records of a call, of whichever provider. */
+  readonly all: (requestId: string) => readonly ServedCall[];
+}
 
-function findProblem(
-  event: EventRow,
-  served: ServedCall | undefined,
-  { prices, kills }: ReconcileOptions,
-): string | undefined {
-  if ((event.kind === 'interrupted') !== (event.outcome === 'interrupted'))
-    return 'kind and outcome contradict each other';
-  if (event.kind === 'interrupted') {
-    if (isCounted(event) || event.amount !== '0') return 'something is billed';
-    const isOfKill = kills.some(
-      ({ dataPlaneId, at }) => dataPlaneId === event.data_plane_id && event.admitted_at.getTime() <= at,
-    );
-    return isOfKill ? undefined : 'its data plane was not killed while it was open';
+/** Of each call there is at most one record at each simulator: a target is not tried again where its route does not say so. */
+async function readServed(books: ReconcileOptions['books']): Promise<AllServed> {
+  const byBooks = new Map<SimulatorBooks, ReadonlyMap<string, ServedCall>>();
+  const faults: string[] = [];
+  for (const each of new Set(books.values())) {
+    const { requests, repeatedIdCount, droppedRequests } = await each.served();
+    if (repeatedIdCount > 0) faults.push(`${repeatedIdCount} calls were sent to one provider more than once`);
+    if (droppedRequests > 0) faults.push('a simulator has forgotten calls');
+    byBooks.set(each, new Map(requests.map((request) => [request.requestId, request])));
   }
-  if (event.outcome === 'completed' && served?.outcome !== 'completed') {
-    return `at the provider it was ${served?.outcome ?? 'never seen'}`;
-  }
-  if (!isCounted(event)) {
-    if (event.outcome === 'completed') return 'nothing is counted';
-    return event.amount === '0' ? undefined : `nothing is counted and ${event.amount} billed`;
-  }
-  if (served === undefined) return 'counted, and never served';
-  const counts = [event.usage['input'], event.usage['output'], event.usage['cacheRead'], event.usage['reasoning']];
-  const expected = [
-    served.promptTokens - served.cachedTokens,
-    served.completionTokens - served.reasoningTokens,
-    served.cachedTokens,
-    served.reasoningTokens,
-  ];
-  if (counts.some((count, index) => (count ?? 0) !== expected[index])) {
-    return `counts ${counts.join(' ')}, the provider ${expected.join(' ')}`;
-  }
-  const price = exactPrice(prices[event.model] ?? {}, served);
-  return event.amount === String(price) ? undefined : `costs ${event.amount} and should cost ${price}`;
+  const maps = [...byBooks.values()];
+  return {
+    ids: new Set(maps.flatMap((map) => [...map.keys()])),
+    faults,
+    find: (providerId, requestId) => {
+      const found = books.get(providerId);
+      return found === undefined ? undefined : byBooks.get(found)?.get(requestId);
+    },
+    all: (requestId) => maps.flatMap((map) => map.get(requestId) ?? []),
+  };
 }
 
 const LEDGER_FAULTS: Readonly<Record<string, string>> = {
@@ -175,7 +163,7 @@ async function findLedgerDifferences(database: DatabaseReader, spent: bigint): P
     `select (select coalesce(sum(amount), 0)::text from usage_event) as events,
        (select coalesce(sum(debits), 0)::text from account where kind = 'wallet') as wallets`,
   );
-  if (sums?.events !== String(spent)) found.push(`events cost ${sums?.events ?? '?'}, tokens times price ${spent}`);
-  if (sums?.wallets !== String(spent)) found.push(`wallets paid ${sums?.wallets ?? '?'}, tokens times price ${spent}`);
+  if (sums?.events !== String(spent)) found.push(`events cost ${sums?.events ?? '?'}, the list of them ${spent}`);
+  if (sums?.wallets !== String(spent)) found.push(`wallets paid ${sums?.wallets ?? '?'}, events cost ${spent}`);
   return found;
 }
