@@ -86,6 +86,9 @@ export const dataPlaneEnvironment = z.object({
   ESTIMATE_TIMEOUT_MS: milliseconds(5_000).describe(
     'Longest time to count tokens here that the provider did not report, tokenizer loaded; then none are billed.',
   ),
+  LEASE_TIMEOUT_MS: milliseconds(200).describe(
+    'Longest wait of a call for the control plane where what is leased of its wallet or budgets does not cover it; then it is answered with 503.',
+  ),
   BATCH_POLL_INTERVAL_MS: milliseconds(10_000).describe(
     'How soon after its submission a batch is asked whether it is over; each later wait is longer, up to five minutes.',
   ),

@@ -16,6 +16,7 @@ import { createForwarder, type Forwarder } from './forward/forward.js';
 import { countHere } from './forward/count-tokens.js';
 import { prepare } from './forward/outgoing.js';
 import { isRefusal, refuse, sendRefusal, type Answer, type Refusal } from './http-error.js';
+import { createCallMoney } from './leases/call-money.js';
 import { createCallLimits, type CallLimits } from './limits/call-limits.js';
 import { createTokenEstimator, type TokenEstimator } from './meter/estimate/token-estimator.js';
 import { createMeter, type Meter } from './meter/meter.js';
@@ -45,7 +46,8 @@ export type GatewayEnvironment = Pick<
 >;
 
 export interface GatewayOptions {
-  readonly state: Pick<State, 'snapshot' | 'spool' | 'batches' | 'clientSealers' | 'linkStatus'>;
+  readonly state: Pick<State, 'snapshot' | 'spool' | 'batches' | 'clientSealers' | 'linkStatus'> &
+    Partial<Pick<State, 'leases'>>;
   readonly environment: GatewayEnvironment;
   /** Where this data plane stands; null where it does not matter. */
   readonly region?: string | null;
@@ -65,7 +67,7 @@ export interface Gateway {
 }
 
 export function createGateway({ state, environment, region = null, logger }: GatewayOptions): Gateway {
-  const { snapshot, spool, batches, clientSealers } = state;
+  const { snapshot, spool, batches, clientSealers, leases } = state;
   let isDraining = false;
   const health = watchHealth(logger);
   const timeouts = {
@@ -90,6 +92,7 @@ export function createGateway({ state, environment, region = null, logger }: Gat
     ...{ spool, clientSealers, observer, limits },
     trustedProxies: environment.TRUSTED_PROXIES,
     estimator,
+    money: leases === undefined ? undefined : createCallMoney(leases),
   });
   const realtime = createRealtime({ environment, snapshot, meter, observer, isDraining: () => isDraining, logger });
   const kept = createKeptThings({

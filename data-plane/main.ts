@@ -29,6 +29,7 @@ async function main(): Promise<void> {
     queueUrl: environment.QUEUE_URL,
     verifyKey: environment.CONFIG_VERIFY_KEY,
     identity,
+    leaseTimeoutMs: environment.LEASE_TIMEOUT_MS,
     logger,
   });
   await state.start();

@@ -8,6 +8,8 @@ import { ConfigKeeper } from './config-link/config-keeper.js';
 import { createControlPlaneClient } from './config-link/control-plane-client.js';
 import { ConfigLink, type LinkTiming } from './config-link/link.js';
 import type { Identity } from './identity.js';
+import { LeaseKeeper, type LeaseKeeperOptions } from './leases/lease-keeper.js';
+import { SpoolFencer } from './leases/spool-fencer.js';
 import { Enqueuer } from './meter/enqueue.js';
 import { recoverSpools } from './meter/recover-spools.js';
 import { createClientSealers, type ClientSealers } from './meter/seal-client.js';
@@ -33,6 +35,8 @@ export interface State {
   /** Those that are still to be billed. */
   readonly batches: BatchStore;
   readonly clientSealers: ClientSealers;
+  /** What this process may spend. */
+  readonly leases: Pick<LeaseKeeper, 'reserve' | 'settle'>;
   linkStatus(): LinkStatus;
   /** Resolves when the last good config of the disk, if any, is in force; link, recovery and queue go on behind. */
   start(): Promise<void>;
@@ -51,6 +55,8 @@ export interface StateOptions {
   readonly logger: Logger;
   readonly identity: Identity;
   readonly linkTiming?: Partial<LinkTiming>;
+  /** What a call waits for the allocator at most; see `LeaseKeeper`. */
+  readonly leaseTimeoutMs?: number;
 }
 
 /** About 500 bytes each. */
@@ -62,17 +68,19 @@ export function openState(options: StateOptions): State {
   const verifyKey = readVerifyKey(options.verifyKey);
   const root = join(home, 'spool');
   mkdirSync(root, { recursive: true, mode: 0o700 });
-  const { spool, store } = createSpool({ root, logger });
+  const { spool, store, writtenSeq } = createSpool({ root, logger });
+  const client = createControlPlaneClient({ controlPlaneUrl: options.controlPlaneUrl, identity });
+  const leases = createLeases(options, { client, spoolId: spool.spoolId, writtenSeq });
+  const fencer = new SpoolFencer({ client, logger });
   const enqueuer = new Enqueuer({
     dataPlaneId: identity.id,
     connect: () => connectUsageQueue({ queueUrl: options.queueUrl, logger }),
     logger,
   });
   enqueuer.addSpool(store);
-  const recovered = new Set<SpoolStore>();
   let keeper: ConfigKeeper | undefined;
   let link: ConfigLink | undefined;
-  let recovery: Promise<void> = Promise.resolve();
+  const recovery = createRecovery({ root, ownSpoolId: spool.spoolId, enqueuer, fencer, logger });
 
   async function loadConfig(): Promise<void> {
     const config = { verifyKey, dataPlaneId: identity.id, sealing: identity.sealing };
@@ -80,7 +88,7 @@ export function openState(options: StateOptions): State {
     keeper = new ConfigKeeper({ ...config, files, logger });
     await keeper.loadFromDisk();
     link = new ConfigLink({
-      client: createControlPlaneClient({ controlPlaneUrl: options.controlPlaneUrl, identity }),
+      client,
       keeper,
       files,
       lastContactAt: latest(await files.lastContactAt(), keeper.state?.issuedAt),
@@ -92,12 +100,13 @@ export function openState(options: StateOptions): State {
     });
   }
 
-  function takeUp(found: SpoolStore): void {
-    recovered.add(found);
-    enqueuer.addSpool(found, () => {
-      recovered.delete(found);
-      void removeSpool(found, logger);
-    });
+  async function closeLeases(): Promise<void> {
+    leases.close();
+    await spool.close();
+    const lastSeq = writtenSeq();
+    // What could not be written has its start on disk: the next process knows the end of this spool, not we.
+    if (lastSeq !== undefined && link?.connected === true) await fencer.tryFence(spool.spoolId, lastSeq);
+    fencer.close();
   }
 
   return {
@@ -110,6 +119,7 @@ export function openState(options: StateOptions): State {
     spool,
     batches: openBatchStore({ folder: join(home, 'batches'), logger }),
     clientSealers: createClientSealers({ maxPeople: MAX_PEOPLE_SEALED_FOR }),
+    leases,
     linkStatus: () => ({
       connected: link?.connected ?? false,
       lastContactAt: link?.lastContactAt,
@@ -118,21 +128,75 @@ export function openState(options: StateOptions): State {
     start: async () => {
       await loadConfig();
       link?.start();
+      leases.start();
       enqueuer.start();
-      recovery = recoverSpools({ root, ownSpoolId: spool.spoolId, onRecovered: takeUp, logger }).catch(
-        (error: unknown) => {
-          logger.error({ reason: String(error) }, 'usage spools could not be recovered');
-        },
-      );
+      recovery.start();
     },
     close: async () => {
-      await recovery;
+      await recovery.started();
+      await closeLeases();
       await link?.close();
-      await spool.close();
       await enqueuer.close();
+      await recovery.close();
+    },
+  };
+}
+
+interface Recovery {
+  start(): void;
+  /** Resolves when all that was left has been read. */
+  started(): Promise<void>;
+  /** What is not settled by then is for the next process. */
+  close(): Promise<void>;
+}
+
+/** Brings what dead processes left into the queue, gives their leases back, and removes their spools when both are done. */
+function createRecovery({
+  root,
+  ownSpoolId,
+  enqueuer,
+  fencer,
+  logger,
+}: {
+  readonly root: string;
+  readonly ownSpoolId: string;
+  readonly enqueuer: Enqueuer;
+  readonly fencer: SpoolFencer;
+  readonly logger: Logger;
+}): Recovery {
+  const recovered = new Set<SpoolStore>();
+  let reading: Promise<void> = Promise.resolve();
+  const takeUp = (found: SpoolStore): void => {
+    recovered.add(found);
+    const fenced = fencer.fence(found.spoolId, found.lastSeq);
+    const remove = async (): Promise<void> => {
+      // Without the folder nobody would know of leases that were never fenced.
+      if (!(await fenced)) return;
+      recovered.delete(found);
+      await removeSpool(found, logger);
+    };
+    if (found.isDone) void remove();
+    else enqueuer.addSpool(found, () => void remove());
+  };
+  return {
+    start: () => {
+      const found = { onRecovered: takeUp, onSettled: takeUp };
+      reading = recoverSpools({ root, ownSpoolId, ...found, logger }).catch((error: unknown) => {
+        logger.error({ reason: String(error) }, 'usage spools could not be recovered');
+      });
+    },
+    started: () => reading,
+    close: async () => {
       for (const found of recovered) await found.close();
     },
   };
+}
+
+function createLeases(
+  { leaseTimeoutMs, logger }: StateOptions,
+  own: Pick<LeaseKeeperOptions, 'client' | 'spoolId' | 'writtenSeq'>,
+): LeaseKeeper {
+  return new LeaseKeeper({ ...own, logger, ...(leaseTimeoutMs !== undefined && { timeoutMs: leaseTimeoutMs }) });
 }
 
 async function removeSpool(store: SpoolStore, logger: Logger): Promise<void> {

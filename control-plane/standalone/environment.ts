@@ -64,4 +64,4 @@ export function inheritedEnvironment(source: NodeJS.ProcessEnv): Record<string, 
   return inherited;
 }
 
-const INHERITED = new Set(['PATH', 'HOME', 'TZ', 'LANG', 'TMPDIR']);
+const INHERITED = new Set(['PATH', 'HOME', 'TZ', 'LANG', 'TMPDIR', 'LEASE_TIMEOUT_MS']);

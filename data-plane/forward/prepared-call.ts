@@ -48,4 +48,8 @@ export interface Translation {
  * A call that can be sent as it is; `outgoing` is undefined where there is more to it than one request: for a session, whose
  * messages go out one by one, and for what a provider keeps.
  */
-export type Prepared = Routed & { readonly outgoing: Outgoing | undefined };
+export type Prepared = Routed & {
+  readonly outgoing: Outgoing | undefined;
+  /** Of a session: its opening, which costs nothing by itself, or one of the calls within, whose prompt is all that was said. */
+  readonly session?: 'opening' | 'turn';
+};

@@ -8,11 +8,11 @@ import { SharedFacts, type CallFacts } from './spool.js';
 export function createFactsMemo(
   clientSealers: ClientSealers,
   trusted: readonly AddressRange[],
-): (routed: Routed) => SharedFacts {
+): (routed: Routed, leaseIds?: readonly string[]) => SharedFacts {
   const last = new WeakMap<object, SharedFacts>();
-  return (routed) => {
+  return (routed, leaseIds = NO_LEASES) => {
     const { socket } = routed.request;
-    const facts = callFacts(routed, clientSealers, trusted);
+    const facts = { ...callFacts(routed, clientSealers, trusted), leaseIds: [...leaseIds] };
     const before = last.get(socket);
     if (before !== undefined && isSame(before.values, facts)) return before;
     const shared = new SharedFacts(facts);
@@ -21,7 +21,11 @@ export function createFactsMemo(
   };
 }
 
-function callFacts(routed: Routed, clientSealers: ClientSealers, trusted: readonly AddressRange[]): CallFacts {
+function callFacts(
+  routed: Routed,
+  clientSealers: ClientSealers,
+  trusted: readonly AddressRange[],
+): Omit<CallFacts, 'leaseIds'> {
   const { account, catalogue, member, request } = routed;
   return {
     tenantId: account.tenant.id,
@@ -31,12 +35,11 @@ function callFacts(routed: Routed, clientSealers: ClientSealers, trusted: readon
     operation: routed.operation,
     model: routed.model,
     priceCardVersionId: routed.priceCardVersionId,
-    leaseIds: NO_LEASES,
     client: clientSealers.seal(member.sealingKey, readCallerClient(request, trusted), request.socket),
   };
 }
 
-const NO_LEASES: string[] = [];
+const NO_LEASES: readonly string[] = [];
 
 function isSame(one: CallFacts, other: CallFacts): boolean {
   return (
@@ -47,7 +50,9 @@ function isSame(one: CallFacts, other: CallFacts): boolean {
     one.operation === other.operation &&
     one.model === other.model &&
     one.priceCardVersionId === other.priceCardVersionId &&
-    one.leaseIds === other.leaseIds &&
+    // One call draws on the lease that the one before it has drawn on, until that is used up.
+    one.leaseIds.length === other.leaseIds.length &&
+    one.leaseIds.every((id, index) => id === other.leaseIds[index]) &&
     one.client === other.client
   );
 }

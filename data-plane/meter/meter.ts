@@ -2,10 +2,12 @@ import type { ServiceTier, Usage } from '@pingtoken/shared/rate-card';
 import type { Attempt, Outcome } from '@pingtoken/shared/usage-event';
 import type { AddressRange } from '../environment.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
+import type { CallMoney, HeldMoney } from '../leases/call-money.js';
 import type { CallLimits, LimitShare } from '../limits/call-limits.js';
 import type { Observer } from '../observe.js';
 import type { Outgoing, Prepared } from '../forward/prepared-call.js';
 import type { PlannedAttempt } from '../route/route.js';
+import { attemptRecord, NOT_COUNTED, type Counted } from './attempt-record.js';
 import { createFactsMemo, factsOfServed } from './call-facts.js';
 import { knownCount, openCounter, promptPart } from './delivered-counter.js';
 import type { DeliveredCounter, TokenEstimator } from './estimate/token-estimator.js';
@@ -18,15 +20,17 @@ export interface MeterOptions {
   readonly observer: Observer;
   readonly trustedProxies: readonly AddressRange[];
   readonly limits: CallLimits;
+  /** Wallets and hard budgets; left out where nothing is to be refused for want of money. */
+  readonly money?: CallMoney | undefined;
   /** Counts what a provider did not report; closed with the meter. */
   readonly estimator: TokenEstimator;
 }
 
 export interface Meter {
   /**
-   * Takes the call's part of the limits that bound it, and writes the start record: when this resolves to a call, a kill of
-   * the process cannot make us forget that it went out.
-   * @returns a refusal where a limit is reached or nothing can be recorded; the call must not be made then
+   * Takes the call's part of the limits that bound it, reserves the most that it can cost, and writes the start record: when
+   * this resolves to a call, a kill of the process cannot make us forget that it went out.
+   * @returns a refusal where a limit is reached, money lacks or nothing can be recorded; the call must not be made then
    */
   begin(routed: Prepared): Promise<MeteredCall | Refusal>;
   /** Waits for the calls that are still being counted, five seconds at most. The spool is closed afterwards, not before. */
@@ -34,29 +38,37 @@ export interface Meter {
 }
 
 export function createMeter(options: MeterOptions): Meter {
-  const { spool, clientSealers, observer, trustedProxies, limits, estimator } = options;
+  const { spool, clientSealers, observer, trustedProxies, limits, money, estimator } = options;
   const factsOf = createFactsMemo(clientSealers, trustedProxies);
   const books: Books = { spool, observer, estimator, unfinished: new Set() };
   return {
     begin: async (routed) => {
       const share = limits.admit(routed);
       if (share !== undefined && isRefusal(share)) return share;
-      const asked = factsOf(routed);
+      // Last of all, so that nothing is held for what is refused anyway.
+      const held = await money?.reserve(routed);
+      if (held !== undefined && isRefusal(held)) {
+        share?.settle({});
+        return held;
+      }
+      const asked = factsOf(routed, held?.leaseIds);
       const start: StartRecord = {
         facts: factsOfServed(asked, routed.attempts[0]),
         eventId: routed.requestId,
         streamed: routed.streamed,
         admittedAt: routed.admittedAt,
         attempts: [attemptRecord(routed.attempts[0], null, NOT_COUNTED, undefined)],
+        ...(held !== undefined && { reserved: held.reserved }),
       };
       try {
         await spool.start(start);
       } catch (error) {
         share?.settle({});
+        held?.settle();
         if (error instanceof SpoolUnavailableError) return refuse('spool_unavailable');
         throw error;
       }
-      return new MeteredCall(routed, { asked, start, share }, books);
+      return new MeteredCall(routed, { asked, start, share, held }, books);
     },
     close: async () => {
       while (books.unfinished.size > 0) await Promise.all(books.unfinished);
@@ -74,34 +86,6 @@ interface Books {
   readonly unfinished: Set<Promise<void>>;
 }
 
-interface Counted {
-  readonly usage: Usage;
-  readonly countedBy: Attempt['countedBy'];
-}
-
-const NOT_COUNTED: Counted = { usage: {}, countedBy: 'none' };
-
-function attemptRecord(
-  attempt: PlannedAttempt,
-  status: number | null,
-  { usage, countedBy }: Counted,
-  serviceTier: ServiceTier | undefined,
-): Attempt {
-  const record: Attempt = {
-    targetId: attempt.targetId,
-    providerId: attempt.provider.id,
-    credentialId: attempt.credentialId,
-    upstreamModel: attempt.upstreamModel,
-    status,
-    usage,
-    countedBy,
-    costCardVersionId: attempt.costCardVersionId,
-  };
-  // Nearly every call is of the standard tier, which is meant where none is named.
-  if (serviceTier !== undefined && serviceTier !== 'standard') record.serviceTier = serviceTier;
-  return record;
-}
-
 /** The tenant pays for what was delivered, unless the provider or we broke it off. */
 const CHARGED: ReadonlySet<Outcome> = new Set(['completed', 'caller-left']);
 
@@ -111,6 +95,7 @@ interface Opening {
   readonly start: StartRecord;
   /** Undefined where nothing bounds the call. */
   readonly share: LimitShare | undefined;
+  readonly held: HeldMoney | undefined;
 }
 
 interface Ending {
@@ -133,6 +118,7 @@ export class MeteredCall {
   /** Of the model that was asked for, whichever serves. */
   readonly #asked: SharedFacts;
   readonly #share: LimitShare | undefined;
+  readonly #held: HeldMoney | undefined;
   readonly #books: Books;
   #providerStatus: number | null = null;
   #firstByteMs: number | null = null;
@@ -147,12 +133,13 @@ export class MeteredCall {
   #streamed: boolean;
   #isSettled = false;
 
-  constructor(routed: Prepared, { asked, start, share }: Opening, books: Books) {
+  constructor(routed: Prepared, { asked, start, share, held }: Opening, books: Books) {
     this.#routed = routed;
     this.#attempt = routed.attempts[0];
     this.#start = start;
     this.#asked = asked;
     this.#share = share;
+    this.#held = held;
     this.#books = books;
     this.#streamed = routed.streamed;
   }
@@ -284,17 +271,22 @@ export class MeteredCall {
     return isServed && this.#usage !== undefined ? { usage: this.#usage, countedBy: 'provider' } : NOT_COUNTED;
   }
 
-  #write({ isCharged, ...ending }: Ending, counted: Counted): Promise<void> {
-    this.#share?.settle(counted.usage);
+  async #write({ isCharged, ...ending }: Ending, counted: Counted): Promise<void> {
+    const { usage } = counted;
+    this.#share?.settle(usage);
     const last = attemptRecord(this.#attempt, this.#providerStatus, counted, this.#serviceTier);
-    return this.#books.spool.end({
+    const facts = factsOfServed(this.#asked, this.#attempt);
+    const isBilled = isCharged && counted.countedBy !== 'none';
+    await this.#books.spool.end({
       ...this.#start,
       ...ending,
       streamed: this.#streamed,
       firstByteMs: this.#firstByteMs,
-      facts: factsOfServed(this.#asked, this.#attempt),
+      facts,
       attempts: this.#failed === undefined ? [last] : [...this.#failed, last],
-      billedAttempt: isCharged && counted.countedBy !== 'none' ? (this.#failed?.length ?? 0) : null,
+      billedAttempt: isBilled ? (this.#failed?.length ?? 0) : null,
     });
+    const { priceCardVersionId } = facts.values;
+    this.#held?.settle(isBilled ? { priceCardVersionId, usage, serviceTier: this.#serviceTier } : undefined);
   }
 }

@@ -19,6 +19,8 @@ export interface RecoverSpoolsOptions {
   readonly ownSpoolId: string;
   /** Called for each spool that has unconfirmed records, its interrupted calls among them. */
   readonly onRecovered: (store: SpoolStore) => void;
+  /** Called for each that has nothing left to be confirmed; it is removed where this is left out. */
+  readonly onSettled?: (store: SpoolStore) => void;
   readonly logger: Logger;
   readonly io?: SpoolIo;
   readonly limits?: Partial<SpoolLimits>;
@@ -57,8 +59,9 @@ async function recoverSpool(spoolId: string, options: RecoverSpoolsOptions): Pro
   }
   await store.sync();
   logger.info({ spoolId, interrupted: interrupted.length, lastSeq: store.lastSeq }, 'usage spool recovered');
-  if (store.isDone) await store.remove();
-  else options.onRecovered(store);
+  if (!store.isDone) options.onRecovered(store);
+  else if (options.onSettled === undefined) await store.remove();
+  else options.onSettled(store);
 }
 
 /** A provider may have been reached, so the call is in the ledger; nobody counted, so nothing is billed. */

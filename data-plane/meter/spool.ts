@@ -22,7 +22,7 @@ export class SharedFacts {
 }
 
 /** What an interrupted call is made from: everything known at admission. */
-export interface StartRecord extends Pick<UsageEvent, 'eventId' | 'streamed' | 'admittedAt' | 'attempts'> {
+export interface StartRecord extends Pick<UsageEvent, 'eventId' | 'streamed' | 'admittedAt' | 'attempts' | 'reserved'> {
   readonly facts: SharedFacts;
 }
 
@@ -85,6 +85,8 @@ interface Turn {
 export function createSpool({ root, logger, io = SYSTEM_IO, limits }: CreateSpoolOptions): {
   readonly spool: Spool;
   readonly store: SpoolStore;
+  /** The highest seq; undefined while a call that has ended is not written yet. */
+  readonly writtenSeq: () => number | undefined;
 } {
   const spoolId = createUuidV7();
   const store = new SpoolStore({
@@ -95,7 +97,8 @@ export function createSpool({ root, logger, io = SYSTEM_IO, limits }: CreateSpoo
     logger,
     limits: { ...SPOOL_LIMITS, ...limits },
   });
-  return { spool: new TurnSpool(store, logger), store };
+  const spool = new TurnSpool(store, logger);
+  return { spool, store, writtenSeq: () => (spool.isAllWritten ? store.lastSeq : undefined) };
 }
 
 /** Gathers what one turn of the event loop brings. */
@@ -111,6 +114,10 @@ class TurnSpool implements Spool {
     private readonly logger: Logger,
   ) {
     this.spoolId = store.spoolId;
+  }
+
+  get isAllWritten(): boolean {
+    return this.#unwritten.length === 0;
   }
 
   start(record: StartRecord): Promise<void> {
@@ -211,6 +218,7 @@ function endJson(record: EndRecord, spoolId: string, seq: number): string {
   return `${ownMembers(record)},${end},${place},${record.facts.jsonTail}`;
 }
 
-function ownMembers({ eventId, admittedAt, streamed, attempts }: StartRecord): string {
-  return `{"eventId":"${eventId}","admittedAt":${admittedAt},"streamed":${streamed},"attempts":${JSON.stringify(attempts)}`;
+function ownMembers({ eventId, admittedAt, streamed, attempts, reserved }: StartRecord): string {
+  const held = reserved === undefined ? '' : `,"reserved":"${reserved}"`;
+  return `{"eventId":"${eventId}","admittedAt":${admittedAt},"streamed":${streamed}${held},"attempts":${JSON.stringify(attempts)}`;
 }

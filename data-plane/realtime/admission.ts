@@ -22,7 +22,7 @@ export function admitSession(request: SessionRequest, snapshot: Snapshot): Prepa
   const admitted = admitRealtime({ ...known, body: NOTHING }, call, nowMs);
   if (isRefusal(admitted)) return admitted;
   const routed = route(admitted, { seed: seedOf(admitted.requestId) });
-  return isRefusal(routed) ? routed : { ...routed, outgoing: undefined };
+  return isRefusal(routed) ? routed : { ...routed, outgoing: undefined, session: 'opening' };
 }
 
 /** Where a session has gone; all of its calls go the same way. */
@@ -52,7 +52,13 @@ export function readmit({ request, attempt, snapshot }: SessionWay, call: Realti
   if (candidate === undefined) return refuse('model_not_found', 'model');
   const routed = route({ ...admitted, candidates: [candidate] }, { seed: 0 });
   if (isRefusal(routed)) return routed;
-  return { ...routed, requestId: createRequestId(), receivedAt: performance.now(), outgoing: undefined };
+  return {
+    ...routed,
+    requestId: createRequestId(),
+    receivedAt: performance.now(),
+    outgoing: undefined,
+    session: 'turn',
+  };
 }
 
 /** @returns what the session's provider calls a model that the caller may have its words written down by */

@@ -67,6 +67,11 @@ export class RequestLook implements RequestFacts {
     return isKey(person) ? `user ${person}` : undefined;
   }
 
+  /** Top-level members of the body; none where it is no JSON object. */
+  fields(): Fields {
+    return this.#read();
+  }
+
   #read(): Fields {
     this.#fields ??= readFields(this.call.body);
     return this.#fields;

@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { jwtVerify } from 'jose';
 import type { ConfigAck } from '@pingtoken/shared/config-snapshot';
 import { readVerifyKey } from '@pingtoken/shared/crypto';
+import { LEASE_LINK, leaseFencesSchema, leaseRequestsSchema, type LeaseFences } from '@pingtoken/shared/lease';
 import { CONFIG_LINK } from '@pingtoken/shared/wire';
 import { deltaEvent, type ConfigJournal, type TestIdentity } from './config-documents.js';
 
@@ -12,6 +14,7 @@ export class ConfigServer {
   /** What each dial told of where the data plane stands. */
   readonly dials: { readonly lastEventId: string | undefined; readonly chain: string | undefined }[] = [];
   readonly acks: ConfigAck[] = [];
+  readonly fences: LeaseFences[] = [];
   snapshotRequests = 0;
   /** Changes a snapshot or a delta on its way. */
   spoil: (document: string) => string = (document) => document;
@@ -89,12 +92,27 @@ export class ConfigServer {
     } else if (request.url === CONFIG_LINK.snapshot) {
       this.snapshotRequests += 1;
       response.end(this.spoil(this.journal.snapshot(this.identity)));
+    } else if (request.url === LEASE_LINK.requests) {
+      response.end(JSON.stringify(this.#grantAll(await readJson(request))));
+    } else if (request.url === LEASE_LINK.fences) {
+      this.fences.push(leaseFencesSchema.parse(await readJson(request)));
+      response.writeHead(204).end();
     } else {
-      const chunks: Buffer[] = [];
-      for await (const chunk of request) chunks.push(chunk as Buffer);
-      this.acks.push(JSON.parse(Buffer.concat(chunks).toString()) as ConfigAck);
+      this.acks.push((await readJson(request)) as ConfigAck);
       response.writeHead(204).end();
     }
+  }
+
+  /** Whatever is asked for: money is not what is tested here. */
+  #grantAll(body: unknown): unknown {
+    const admitUntil = Date.now() + 600_000;
+    const place = { admitUntil, windowFrom: null, windowTo: null };
+    return {
+      answers: leaseRequestsSchema.parse(body).requests.map(({ requestId, asks }) => ({
+        requestId,
+        results: asks.map(({ desired }) => ({ ...place, leaseId: randomUUID(), granted: desired })),
+      })),
+    };
   }
 
   #openStream(request: IncomingMessage, response: ServerResponse): void {
@@ -112,4 +130,10 @@ export class ConfigServer {
       response.write(deltaEvent(document, this.journal.position));
     }
   }
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return JSON.parse(Buffer.concat(chunks).toString()) as unknown;
 }

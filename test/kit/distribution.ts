@@ -99,6 +99,8 @@ export function runLauncher(options: DistributionOptions & { readonly home: stri
         CONTROL_PLANE_PORT: '0',
         DATA_PLANE_PORT: '0',
         PROVIDER_SIMULATOR_PORT: '0',
+        // A busy machine answers late; how late is not what is tested.
+        LEASE_TIMEOUT_MS: '5000',
         ...env,
       },
     },

@@ -159,11 +159,11 @@ async function findLedgerDifferences(database: DatabaseReader, spent: bigint): P
   for (const [sentence, text] of Object.entries(LEDGER_FAULTS)) {
     for (const { fault } of await database.rows<{ fault: string }>(text)) found.push(`${sentence}: ${fault}`);
   }
-  const [sums] = await database.rows<{ events: string; wallets: string }>(
+  const [sums] = await database.rows<{ events: string; paid: string }>(
     `select (select coalesce(sum(amount), 0)::text from usage_event) as events,
-       (select coalesce(sum(debits), 0)::text from account where kind = 'wallet') as wallets`,
+       (select coalesce(sum(amount), 0)::text from transfer where kind = 'usage') as paid`,
   );
   if (sums?.events !== String(spent)) found.push(`events cost ${sums?.events ?? '?'}, the list of them ${spent}`);
-  if (sums?.wallets !== String(spent)) found.push(`wallets paid ${sums?.wallets ?? '?'}, events cost ${spent}`);
+  if (sums?.paid !== String(spent)) found.push(`tenants paid ${sums?.paid ?? '?'}, events cost ${spent}`);
   return found;
 }

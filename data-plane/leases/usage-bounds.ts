@@ -1,0 +1,97 @@
+import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
+import type { UsageBounds } from '@pingtoken/shared/dearest-price';
+import {
+  ANSWER_DIMENSIONS,
+  PROMPT_DIMENSIONS,
+  type Dimension,
+  type RateCardVersion,
+} from '@pingtoken/shared/rate-card';
+import type { Prepared } from '../forward/prepared-call.js';
+import { bringsMore, choicesOf, hostedToolsOf, type Fields } from './request-reach.js';
+
+/** What a model takes and gives at most; null where the operator has not said. */
+export type ModelLimits = Pick<ConfigObjectOf<'model'>, 'contextWindow' | 'maxOutputTokens'>;
+
+/** Of a model whose limits are not known. What a call uses beyond is the operator's loss, who can state them. */
+const USUAL_CONTEXT = 131_072;
+const USUAL_ANSWER = 32_768;
+/** Bytes of one second of speech, compressed as hard as is usual: 4 kbit/s. */
+const AUDIO_BYTES_A_SECOND = 500;
+/** Of what is said in a session, and of what is searched for where the caller sets no bound. */
+const SESSION_AUDIO_SECONDS = 600;
+const USUAL_SEARCHES = 10;
+
+const NOTHING: UsageBounds = { inputTokens: 0, outputTokens: 0, requests: 0 };
+
+/**
+ * The most that a call can use of a model: a text has at most as many tokens as it has UTF-8 bytes, and an answer as many as its
+ * caller lets it have, else as the model can give. Nothing is tokenised, and nothing asked.
+ * @param model undefined for what is no model's: things that providers keep, and what is passed through
+ */
+export function usageBoundsOf(call: Prepared, model: ModelLimits | undefined): UsageBounds {
+  if (call.session === 'opening') return NOTHING;
+  if (call.session === 'turn') return { ...wholeModel(model), audioSeconds: SESSION_AUDIO_SECONDS };
+  if (call.operation === 'passthrough') return { ...NOTHING, requests: 1 };
+  const assumed = call.assumedUsage;
+  if (assumed !== undefined && Object.keys(assumed).length === 0) return NOTHING;
+  const bytes = call.body.length;
+  const context = model?.contextWindow ?? USUAL_CONTEXT;
+  const images = assumed?.image ?? 1;
+  switch (call.operation) {
+    case 'embeddings':
+    case 'moderations':
+    case 'rerank':
+      // Of many texts, each of which has the model's context for itself.
+      return { inputTokens: bytes, outputTokens: 0 };
+    case 'images':
+      return { inputTokens: Math.min(bytes, context), outputTokens: answerOf(model) * images, images };
+    case 'speech':
+      return { inputTokens: bytes, outputTokens: answerOf(model), characters: assumed?.characters ?? bytes };
+    case 'transcriptions':
+    case 'translations':
+      return { ...wholeModel(model), audioSeconds: Math.ceil(bytes / AUDIO_BYTES_A_SECOND) };
+    case 'realtime':
+    case 'batches':
+    case 'count-tokens':
+    case 'chat-completions':
+    case 'completions':
+    case 'responses':
+      return conversationBounds(call, model);
+  }
+}
+
+function conversationBounds({ facts, body }: Prepared, model: ModelLimits | undefined): UsageBounds {
+  const fields: Fields = facts?.fields() ?? {};
+  const answer = Math.min(facts?.answerCap() ?? answerOf(model), model?.maxOutputTokens ?? Number.MAX_SAFE_INTEGER);
+  const tools = hostedToolsOf(fields);
+  const known = model?.contextWindow ?? null;
+  const isBoundedByBytes = tools === undefined && !bringsMore(fields);
+  return {
+    inputTokens: isBoundedByBytes ? Math.min(body.length, known ?? body.length) : (known ?? USUAL_CONTEXT),
+    outputTokens: answer * choicesOf(fields),
+    ...(tools !== undefined && { webSearches: tools.maxSearches ?? USUAL_SEARCHES }),
+  };
+}
+
+const answerOf = (model: ModelLimits | undefined): number =>
+  model?.maxOutputTokens ?? Math.min(model?.contextWindow ?? USUAL_ANSWER, USUAL_CONTEXT);
+
+const wholeModel = (model: ModelLimits | undefined): UsageBounds => ({
+  inputTokens: model?.contextWindow ?? USUAL_CONTEXT,
+  outputTokens: answerOf(model),
+});
+
+/** Without what a card states no price for: such use cannot be charged, and so cannot be reserved for. */
+export function pricedBounds(bounds: UsageBounds, { rates }: RateCardVersion): UsageBounds {
+  const isPriced = (...dimensions: readonly Dimension[]): boolean =>
+    dimensions.some((dimension) => Object.hasOwn(rates, dimension));
+  return {
+    inputTokens: isPriced(...PROMPT_DIMENSIONS) ? bounds.inputTokens : 0,
+    outputTokens: isPriced(...ANSWER_DIMENSIONS) ? bounds.outputTokens : 0,
+    requests: bounds.requests ?? 1,
+    images: isPriced('image') ? (bounds.images ?? 0) : 0,
+    webSearches: isPriced('webSearch') ? (bounds.webSearches ?? 0) : 0,
+    audioSeconds: isPriced('audioSeconds') ? (bounds.audioSeconds ?? 0) : 0,
+    characters: isPriced('characters') ? (bounds.characters ?? 0) : 0,
+  };
+}
