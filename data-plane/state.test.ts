@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -75,6 +75,29 @@ describe('the config link', () => {
     await vi.waitFor(() => {
       expect(server.acks.at(-1)).toEqual({ status: 'applied', position: { epoch: 1, seq: 2 } });
     });
+  });
+
+  it('fences its spool when it stops, and those that dead processes left before it removes them', async () => {
+    await isAt(2);
+    const own = state.spool.spoolId;
+    const left = randomUUID();
+    await mkdir(join(home, 'spool', left));
+    await state.close();
+    expect(server.fences).toContainEqual({ spoolId: own, leases: [], lastSeq: 0 });
+    server.fences.length = 0;
+    server.status = 503;
+    await start();
+    // Nobody has taken the fences: the folders are all that is known of them.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(await readdir(join(home, 'spool'))).toEqual(expect.arrayContaining([own, left]));
+    server.status = undefined;
+    await vi.waitFor(
+      async () => {
+        expect(await readdir(join(home, 'spool'))).toEqual([state.spool.spoolId]);
+      },
+      { interval: 20, timeout: 10_000 },
+    );
+    expect(server.fences.map(({ spoolId }) => spoolId)).toEqual(expect.arrayContaining([own, left]));
   });
 
   it('enforces a change within milliseconds, however its bytes are split', async () => {
