@@ -51,8 +51,11 @@ async function ownPort(started: Run): Promise<number> {
   return port;
 }
 
-/** Writes what enrolment and an earlier life of the process would have left in the home folder. */
-async function prepareHome(folder: string, withConfig: boolean): Promise<string> {
+/**
+ * Writes what enrolment and an earlier life of the process would have left in the home folder.
+ * @param rate of a token; what is free needs no lease, and so no control plane
+ */
+async function prepareHome(folder: string, withConfig: boolean, rate = '0'): Promise<string> {
   const identity = createTestIdentity();
   const journal = new ConfigJournal();
   const { secret, hash } = createApiKey();
@@ -114,7 +117,7 @@ async function prepareHome(folder: string, withConfig: boolean): Promise<string>
     {
       kind: 'rate-card',
       id: priceCardId ?? '',
-      versions: [{ id: randomUUID(), effectiveFrom: 0, currency: 'USD', rates: { input: '1', output: '1' } }],
+      versions: [{ id: randomUUID(), effectiveFrom: 0, currency: 'USD', rates: { input: rate, output: rate } }],
     },
   );
   await writeFile(join(folder, 'identity.json'), JSON.stringify(identity.file), { mode: 0o600 });
@@ -181,6 +184,15 @@ describe('a data plane process', () => {
     expect(started.output()).not.toContain(bearer);
     started.child.kill('SIGTERM');
     expect(await started.exitCode).toBe(0);
+  });
+
+  it('sends nothing that costs money while it has no lease and nobody to ask for one', async () => {
+    environment['CONFIG_VERIFY_KEY'] = await prepareHome(home.path, true, '1');
+    const response = await call(await ownPort(run()));
+    expect(response.status).toBe(503);
+    expect(response.headers.get('retry-after')).toBe('1');
+    expect(await response.json()).toMatchObject({ error: { code: 'budget_unavailable' } });
+    expect(upstream.requests).toEqual([]);
   });
 
   it('listens before it has a configuration, and says that it is not ready', async () => {
