@@ -41,11 +41,11 @@ export function createCallMoney(keeper: Pick<LeaseKeeper, 'reserve' | 'settle'>)
     reserve: async (call) => {
       const price = dearestOf(call);
       if (isRefusal(price)) return price;
-      const { account, catalogue } = call;
+      const { account, catalogue, admittedAt: at } = call;
       const { currency, amount } = price;
       const budgetIds = budgetsOf(account, catalogue, currency);
       const tenantId = account.tenant.id;
-      const reservation = await keeper.reserve({ tenantId, currency, budgetIds, amount, at: Date.now() });
+      const reservation = await keeper.reserve({ tenantId, currency, budgetIds, amount, at });
       if (typeof reservation === 'string') return refuseFor(reservation);
       return {
         leaseIds: reservation.leaseIds,
