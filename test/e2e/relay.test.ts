@@ -117,27 +117,6 @@ describe('what passes between a caller and a provider', () => {
     }
   });
 
-  it('hands a provider’s refusal to the caller and charges nothing for it', async () => {
-    const { client, platform, tenant } = customer;
-    const cases = [
-      ['status=429 retry-after=7', OpenAI.RateLimitError, 429],
-      ['status=400', OpenAI.BadRequestError, 400],
-      ['status=500', OpenAI.InternalServerError, 500],
-      ['status=503', OpenAI.InternalServerError, 503],
-      // A fault of our own credential there is not the caller's to know.
-      ['status=401', OpenAI.InternalServerError, 502],
-      ['reset', OpenAI.InternalServerError, 502],
-    ] as const;
-    for (const [words, kind, status] of cases) {
-      const error = await errorOf(() => client.chat.completions.create(ask(`[[sim ${words}]]`)));
-      expect([words, error.status, error instanceof kind]).toEqual([words, status, true]);
-      expect(error.headers?.get('retry-after') ?? null).toBe(words.includes('retry-after') ? '7' : null);
-      const usage = await awaitUsage(platform, tenant.token, error.requestID ?? '');
-      expect(usage).toMatchObject({ status, counts: [], price: { amount: '0' } });
-      expect(usage.outcome).toMatch(/^PROVIDER_(REFUSED|FAILED)$/);
-    }
-  });
-
   it('says so when a provider dies in the middle of a stream, and charges nothing that was not counted', async () => {
     const { client, platform, tenant } = customer;
     const request = { ...ask('[[sim die-after=4 tokens=20]]'), stream: true as const };
@@ -169,6 +148,29 @@ describe('what passes between a caller and a provider', () => {
     expect(parseUnits(usage.price.amount)).toBeGreaterThan(0n);
     // The provider was let go too: it did not go on for a caller who is not there.
     expect((await books.servedCall(usage.id)).outcome).toBe('aborted');
+  });
+
+  it('hands a provider’s refusal to the caller and charges nothing for it', async () => {
+    const { client, platform, tenant } = customer;
+    const cases = [
+      ['status=400', OpenAI.BadRequestError, 400],
+      ['status=500', OpenAI.InternalServerError, 500],
+      ['status=503', OpenAI.InternalServerError, 503],
+      ['reset', OpenAI.InternalServerError, 502],
+      // From here on the provider's account is not called for a while: for as long as it says, or until it is well again.
+      ['status=429 retry-after=1', OpenAI.RateLimitError, 429],
+      // A fault of our own credential there is not the caller's to know.
+      ['status=401', OpenAI.InternalServerError, 502],
+    ] as const;
+    for (const [words, kind, status] of cases) {
+      const error = await errorOf(() => client.chat.completions.create(ask(`[[sim ${words}]]`)));
+      expect([words, error.status, error instanceof kind]).toEqual([words, status, true]);
+      expect(error.headers?.get('retry-after') ?? null).toBe(words.includes('retry-after') ? '1' : null);
+      const usage = await awaitUsage(platform, tenant.token, error.requestID ?? '');
+      expect(usage).toMatchObject({ status, counts: [], price: { amount: '0' } });
+      expect(usage.outcome).toMatch(/^PROVIDER_(REFUSED|FAILED)$/);
+      if (words.includes('retry-after')) await new Promise((elapsed) => setTimeout(elapsed, 1_200));
+    }
   });
 });
 
