@@ -19,6 +19,14 @@ const ROUNDS = 10;
 /** What is promised within a second may take this on a slow machine. The measured times are printed. */
 const PATIENCE_MS = 5_000;
 
+function chatAt(url: string, bearer: string): Promise<Response> {
+  return fetch(`${url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'pingtoken-sim-small', messages: [{ role: 'user', content: 'Hello' }] }),
+  });
+}
+
 describe(`config push with ${KEYS} keys loaded and two data planes`, () => {
   let distribution: Distribution;
   let customer: Customer;
@@ -118,7 +126,6 @@ describe(`config push with ${KEYS} keys loaded and two data planes`, () => {
       const start = readProcessStart(processes.dataPlanes[0] ?? 0, distribution.home);
       // A launcher that stands still replaces nobody: the control plane stays dead.
       process.kill(processes.launcher, 'SIGSTOP');
-      let requestId: string;
       try {
         for (const pid of [processes.controlPlane, processes.worker, ...processes.dataPlanes])
           process.kill(pid, 'SIGKILL');
@@ -132,14 +139,12 @@ describe(`config push with ${KEYS} keys loaded and two data planes`, () => {
           expect(await statusAt(url, revoked.secret)).toBe(401);
           expect(await statusAt(url, seededKey('seeded', 4711))).toBe(200);
           note(`a data plane alone holds ${await settledMemory(alone.pid ?? 0)} MiB when idle`);
-          const response = await fetch(`${url}/v1/chat/completions`, {
-            method: 'POST',
-            headers: { authorization: `Bearer ${key.secret}`, 'content-type': 'application/json' },
-            body: JSON.stringify({ model: 'pingtoken-sim-small', messages: [{ role: 'user', content: 'Hello' }] }),
-          });
-          expect([response.status, await response.json()]).toMatchObject([200, { object: 'chat.completion' }]);
-          requestId = response.headers.get('x-request-id') ?? '';
-          expect((await books.servedCall(requestId)).outcome).toBe('completed');
+          // It knows who may call, and not what is left to spend: its leases went with the process before it.
+          const refused = await chatAt(url, key.secret);
+          expect([refused.status, await refused.json()]).toMatchObject([
+            503,
+            { error: { code: 'budget_unavailable' } },
+          ]);
         } finally {
           await stopProcess(alone);
         }
@@ -164,6 +169,15 @@ describe(`config push with ${KEYS} keys loaded and two data planes`, () => {
           what: 'the control plane',
         },
       );
+      let requestId = '';
+      const isServed = async (): Promise<boolean> => {
+        const response = await chatAt(url, key.secret);
+        requestId = response.headers.get('x-request-id') ?? '';
+        await response.arrayBuffer();
+        return response.ok;
+      };
+      await waitFor(isServed, { timeoutMs: 20_000, what: 'a call that is paid for' });
+      expect((await books.servedCall(requestId)).outcome).toBe('completed');
       expect(await awaitUsage(platform, tenant.token, requestId)).toMatchObject({ outcome: 'COMPLETED' });
     },
     90_000,
