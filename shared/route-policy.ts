@@ -80,7 +80,6 @@ export type RetryPolicy = z.infer<typeof retryPolicySchema>;
 
 /** `after-p95`: a second attempt when the first byte is later than it is for 95 of 100 calls of the target. */
 export const HEDGING = ['off', 'after-p95'] as const;
-export type Hedging = (typeof HEDGING)[number];
 
 /** A strategy for one priority instead of the route's. */
 const tierStrategySchema = z.object({

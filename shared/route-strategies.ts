@@ -108,7 +108,7 @@ function cardInForce(
 }
 
 /** What a request of this size usually comes to. */
-export function usualUsage(facts: RequestFacts): Usage {
+function usualUsage(facts: RequestFacts): Usage {
   const input = estimatePromptTokens(facts);
   return ANSWERLESS.has(facts.operation) ? { input, request: 1 } : { input, output: answerTokens(facts), request: 1 };
 }

@@ -77,6 +77,8 @@ export function dataPlaneProgram(settings: ProgramSettings, index: number): Chil
     PRIVATE_UPSTREAMS: privateUpstreams(environment),
     // Open calls are cut by the data plane itself, which then still books them, before the launcher would end it by force.
     DRAIN_TIMEOUT_MS: '3500',
+    // Whoever allocates money shares this machine with all the others: its first answer may take a while.
+    LEASE_TIMEOUT_MS: settings.inherited['LEASE_TIMEOUT_MS'] ?? '2000',
   });
   const readyUrl = `${urlOf(environment.HOST, ownPort)}/readyz`;
   return { ...program, isServing: async () => (await fetch(readyUrl, { signal: AbortSignal.timeout(2000) })).ok };

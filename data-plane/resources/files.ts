@@ -15,10 +15,10 @@ import { createResponseIdSealer } from './response-ids.js';
 import type { KeptKind, KeptThing } from './sealed-id.js';
 import { parseThing, showFile, type Json } from './show-things.js';
 
-export const FILE_KINDS: readonly KeptKind[] = ['file', 'batch-input', 'batch-output'];
+const FILE_KINDS: readonly KeptKind[] = ['file', 'batch-input', 'batch-output'];
 
 /** Names the model whose provider is to keep a file that names none itself. */
-export const MODEL_HEADER = 'x-pingtoken-model';
+const MODEL_HEADER = 'x-pingtoken-model';
 
 interface Upload {
   readonly plan: PlannedCall;

@@ -18,7 +18,7 @@ export interface LookedInto {
 }
 
 /** Names the session that a call belongs to; the calls of one session go to one target where a route is sticky. */
-export const SESSION_HEADER = 'x-pingtoken-session';
+const SESSION_HEADER = 'x-pingtoken-session';
 
 const MAX_KEY_CHARACTERS = 512;
 
