@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import Anthropic from '@anthropic-ai/sdk';
 import { ApiError } from '@google/genai';
 import OpenAI from 'openai';
@@ -121,9 +122,16 @@ beforeAll(async () => {
 });
 // A provider that refuses an account, or has told it to wait, is not called with it again at once.
 beforeEach(() => {
-  for (const dialect of DIALECTS) gateways.of(dialect).config.changeCredentials();
+  for (const dialect of DIALECTS) changeCredentials(gateways.of(dialect));
 });
 afterAll(() => gateways.close());
+
+function changeCredentials({ config: { routeList } }: PairGateway): void {
+  for (const [index, route] of routeList.entries()) {
+    const targets = route.targets.map((target) => ({ ...target, id: randomUUID(), credentialId: randomUUID() }));
+    routeList[index] = { ...route, targets };
+  }
+}
 
 interface Call {
   readonly caller: Dialect;

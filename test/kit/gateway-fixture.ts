@@ -146,15 +146,6 @@ export class MemoryConfig implements Snapshot {
     if (account) this.accounts.set(hash, { ...account, apiKey: { ...account.apiKey, status: 'revoked' } });
   }
 
-  /** Other accounts with the provider: what a gateway has learnt of the present ones does not hold for them. */
-  changeCredentials(): void {
-    const routes = this.routeList.map((route) => ({
-      ...route,
-      targets: route.targets.map((target) => ({ ...target, id: randomUUID(), credentialId: randomUUID() })),
-    }));
-    this.routeList.splice(0, routes.length, ...routes);
-  }
-
   addModel(
     name: string,
     operation: Operation,
