@@ -67,6 +67,9 @@ function ledgerOf(jobs: readonly { readonly batch: UsageBatch }[]): UsageEvent[]
   return events;
 }
 
+/** A machine that is busy with other tests answers late. */
+const PATIENCE = { timeout: 10_000 };
+
 describe('the enqueuer', () => {
   let root: string;
   let spool: Spool;
@@ -147,11 +150,11 @@ describe('the enqueuer', () => {
     const highest = (): number => Math.max(...queue.jobs.map(({ batch }) => batch.firstSeq + batch.events.length - 1));
     await vi.waitFor(() => {
       expect(highest()).toBe(8000);
-    });
+    }, PATIENCE);
     confirm(8000);
     await vi.waitFor(() => {
       expect(highest()).toBe(12_000);
-    });
+    }, PATIENCE);
     ledgerOf(queue.jobs);
   });
 
@@ -214,7 +217,7 @@ describe('the enqueuer', () => {
     });
     await vi.waitFor(() => {
       expect(queue.jobs).toHaveLength(1);
-    });
+    }, PATIENCE);
     expect(queue.jobs[0]?.batch).toMatchObject({
       spoolId: dead.spool.spoolId,
       firstSeq: 2,
