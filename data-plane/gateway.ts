@@ -1,17 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
-import { admitCount, admitModel, admitPassthrough, type Admitted, type MeteredRequest } from './admit/admit.js';
+import { admitCall } from './admit/admit-call.js';
 import { describeKey } from './admit/describe-key.js';
 import { answerModelQuestion } from './admit/list-models.js';
-import { authenticate, CALLER_LEFT, checkBodyHead, isForm, readBody, type WithBody } from './authenticate.js';
-import { readAnthropicBody } from './dialects/anthropic-request.js';
-import { readFormRequest } from './dialects/form-request.js';
-import { readGeminiAct } from './dialects/gemini-act.js';
-import { readGeminiBody } from './dialects/gemini-request.js';
-import { readOpenAiRequest } from './dialects/openai-request.js';
+import { authenticate, CALLER_LEFT, checkBodyHead, readBody } from './authenticate.js';
 import type { DataPlaneEnvironment } from './environment.js';
-import { dialectOf, isProbe, type ModelEndpoint } from './endpoints.js';
+import { dialectOf, isProbe } from './endpoints.js';
 import { createForwarder, type Forwarder } from './forward/forward.js';
 import { countHere } from './forward/count-tokens.js';
 import { prepare } from './forward/outgoing.js';
@@ -163,8 +158,9 @@ type Serve = (received: Received) => Promise<Refusal | undefined>;
 
 /**
  * The stages of a call, once each and in this order: `receive -> authenticate -> admit -> route -> forward -> meter`. What
- * is sent is made before anything is, so that what cannot be said is refused and costs nothing; then the meter opens its record before the call goes out and closes it when the call ends. Each stage takes the type that the one
- * before returned, so a wrong order does not compile.
+ * is sent is made before anything is, so that what cannot be said is refused and costs nothing; then the meter opens its
+ * record before the call goes out, and closes it when the call ends. Each stage takes the type that the one before returned,
+ * so a wrong order does not compile.
  */
 function createStages({
   snapshot,
@@ -205,7 +201,7 @@ function createStages({
     if (whole === CALLER_LEFT) return undefined;
     if (isRefusal(whole)) return whole;
     if (endpoint.name === 'kept-things') return kept.serve(whole, endpoint);
-    const admitted = admit(whole, Date.now());
+    const admitted = admitCall(whole, Date.now());
     if (isRefusal(admitted)) return admitted;
     const routed = route(admitted, { seed: seedOf(admitted.requestId), health, region });
     if (isRefusal(routed)) return routed;
@@ -218,36 +214,6 @@ function createStages({
     forwarder.forward(call);
     return undefined;
   };
-}
-
-function admit(whole: WithBody, nowMs: number): Admitted | Refusal {
-  const { endpoint, body } = whole;
-  if (endpoint.name === 'passthrough') return admitPassthrough(whole, endpoint, nowMs);
-  if (endpoint.name === 'generate-content') {
-    const request = readGeminiBody(body, endpoint);
-    return isRefusal(request) ? request : admitModel(whole, 'chat-completions', request, nowMs);
-  }
-  if (endpoint.name === 'gemini-act') {
-    const request = readGeminiAct(body, endpoint);
-    if (isRefusal(request)) return request;
-    return endpoint.act === 'countTokens'
-      ? admitCount(whole, request, nowMs)
-      : admitModel(whole, 'embeddings', request, nowMs);
-  }
-  if (endpoint.name === 'count-tokens') {
-    const request = readAnthropicBody(body);
-    return isRefusal(request) ? request : admitCount(whole, request, nowMs);
-  }
-  if (endpoint.name !== 'model-call') return refuse('unknown_path');
-  const request = readModelRequest(whole, endpoint);
-  return isRefusal(request) ? request : admitModel(whole, endpoint.operation, request, nowMs);
-}
-
-function readModelRequest(whole: WithBody, { operation }: ModelEndpoint): MeteredRequest | Refusal {
-  const { body, dialect, request } = whole;
-  if (dialect === 'anthropic') return readAnthropicBody(body);
-  if (isForm(whole)) return readFormRequest(body, request.headers['content-type'] ?? '', operation);
-  return readOpenAiRequest(body, operation);
 }
 
 /** Runs the stages and answers what they refuse; a fault in them ends this call and no other. */

@@ -13,7 +13,8 @@ beforeAll(async () => {
   database = new pg.Client({ connectionString: controlPlane.database.urls.owner });
   await database.connect();
   operator = await controlPlane.signInOperator();
-  [owner, stranger] = [await register('ada'), await register('eve')];
+  [owner, stranger] = [await controlPlane.registerOwner('ada'), await controlPlane.registerOwner('eve')];
+  await database.query('update person set email_verified_at = now()');
 });
 
 afterAll(async () => {
@@ -54,24 +55,6 @@ interface PlanFields {
 }
 interface KeyFields {
   readonly apiKey: { readonly id: string; readonly memberId: string; readonly limits: object | null } | null;
-}
-
-async function register(name: string): Promise<{ token: string; id: string }> {
-  const { graphql, database: platform } = controlPlane;
-  const { data: policy } = await graphql<{ currentPolicy: { version: string } }>('{ currentPolicy { version } }');
-  const input = {
-    ...{ kind: 'PERSON', name, email: `${name}@example.com`, password: 'a long password' },
-    consentToPolicyVersion: policy.currentPolicy.version,
-  };
-  const { data } = await graphql<{ register: { tenant: { id: string }; session: { token: string } } }>(
-    'mutation ($input: RegisterInput!) { register(input: $input) { tenant { id } session { token } } }',
-    { input },
-  );
-  const client = new pg.Client({ connectionString: platform.urls.owner });
-  await client.connect();
-  await client.query('update person set email_verified_at = now()');
-  await client.end();
-  return { token: data.register.session.token, id: data.register.tenant.id };
 }
 
 async function published(kind: string, id: string): Promise<Record<string, unknown>> {

@@ -24,27 +24,13 @@ beforeAll(async () => {
   database = new pg.Client({ connectionString: controlPlane.database.urls.owner });
   await database.connect();
   operator = await controlPlane.signInOperator();
-  [owner, stranger] = [await register('ada'), await register('eve')];
+  [owner, stranger] = [await controlPlane.registerOwner('ada'), await controlPlane.registerOwner('eve')];
 });
 
 afterAll(async () => {
   await database.end();
   await controlPlane.close();
 });
-
-async function register(name: string): Promise<{ token: string; id: string }> {
-  const { graphql } = controlPlane;
-  const { data: policy } = await graphql<{ currentPolicy: { version: string } }>('{ currentPolicy { version } }');
-  const input = {
-    ...{ kind: 'PERSON', name, email: `${name}@example.com`, password: 'a long password' },
-    consentToPolicyVersion: policy.currentPolicy.version,
-  };
-  const { data } = await graphql<{ register: { tenant: { id: string }; session: { token: string } } }>(
-    'mutation ($input: RegisterInput!) { register(input: $input) { tenant { id } session { token } } }',
-    { input },
-  );
-  return { token: data.register.session.token, id: data.register.tenant.id };
-}
 
 const update = (input: object, token?: string) => controlPlane.graphql<Updated>(UPDATE, { input }, token);
 

@@ -18,6 +18,9 @@ const errorSchema = z.object({
   }),
 });
 
+/** Refusals that are about our account with the provider. Passed on, they would tell the caller that its key is wrong. */
+export const OUR_OWN_FAULTS: ReadonlySet<number> = new Set([401, 402, 403, 407]);
+
 const MAX_MESSAGE_CHARACTERS = 4096;
 
 export interface ProviderFailure {

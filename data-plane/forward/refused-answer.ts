@@ -1,12 +1,9 @@
 import { sendJson } from '../http-error.js';
 import { answerHeaders } from './answer-headers.js';
 import type { Answer, AnswerHead, Recipient } from './answer.js';
-import { convertProviderError } from './provider-error.js';
+import { convertProviderError, OUR_OWN_FAULTS } from './provider-error.js';
 
 const MAX_ERROR_BYTES = 64 * 1024;
-
-/** Refusals that are about our account with the provider. Passed on, they would tell the caller that its key is wrong. */
-const OUR_OWN_FAULTS: ReadonlySet<number> = new Set([401, 402, 403, 407]);
 
 /** An error of the provider's: collected, and told in the caller's dialect. */
 export class RefusedAnswer implements Answer {

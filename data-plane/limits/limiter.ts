@@ -39,8 +39,8 @@ export interface Admission {
 
 export interface Limiter {
   /**
-   * Takes a call's part of every limit, or of none. Counted when the call begins and not when it ends: calls that began together would
-   * otherwise all find room.
+   * Takes a call's part of every limit, or of none. Counted when the call begins and not when it ends: calls that began
+   * together would otherwise all find room.
    * @param tokens that it may use
    */
   admit(bounded: readonly Bounded[], tokens: number, nowMs: number): Admission | LimitReached;

@@ -4,7 +4,7 @@ import type { ErrorCode } from '@pingtoken/shared/error-code';
 import type { Outcome } from '@pingtoken/shared/usage-event';
 import { answerHeaders } from '../forward/answer-headers.js';
 import { failureReason } from '../forward/json-call.js';
-import { convertProviderError } from '../forward/provider-error.js';
+import { convertProviderError, OUR_OWN_FAULTS } from '../forward/provider-error.js';
 import type { UpstreamAgents } from '../forward/upstream-address.js';
 import { addressOf, credentialHeader, USER_AGENT } from '../provider-address.js';
 import type { PlannedAttempt } from '../route/route.js';
@@ -106,8 +106,6 @@ function requestHeaders({ attempt, requestId, isPreview }: SessionTarget): Recor
 }
 
 const MAX_ERROR_BYTES = 64 * 1024;
-/** Refusals that are about our account with the provider. */
-const OUR_OWN_FAULTS: ReadonlySet<number> = new Set([401, 402, 403, 407]);
 
 /** The provider answered like to any other call. What has no place in an answer to a caller is said to be its failure. */
 async function readRefusal(answer: IncomingMessage, secret: string): Promise<Connected> {

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { ErrorCode } from '@pingtoken/shared/error-code';
 import { ERROR_CODES } from '@pingtoken/shared/error-code';
 import type { Outcome } from '@pingtoken/shared/usage-event';
-import { convertProviderError } from '../forward/provider-error.js';
+import { convertProviderError, OUR_OWN_FAULTS } from '../forward/provider-error.js';
 import { isRefusal, refuse, sendJson, sendRefusal, type Refusal } from '../http-error.js';
 import type { MeteredCall, Meter } from '../meter/meter.js';
 import type { PlannedCall } from './accounts.js';
@@ -26,9 +26,6 @@ export interface ConversationNature {
   /** Words of the provider's errors that the caller knows by another name. */
   readonly names?: ReadonlyMap<string, string>;
 }
-
-/** Refusals that are about our account with the provider, as in the relay. */
-const OUR_OWN_FAULTS: ReadonlySet<number> = new Set([401, 402, 403, 407]);
 
 /** Writes the start of the call into the spool. @returns a refusal where it cannot be recorded */
 export async function openConversation(

@@ -38,7 +38,16 @@ export interface TestControlPlane {
   readonly graphql: Graphql;
   /** Session token of the operator. */
   signInOperator(): Promise<string>;
+  /** Registers a person, whose e-mail address is `<name>@example.com`. */
+  registerOwner(name: string): Promise<RegisteredOwner>;
   close(): Promise<void>;
+}
+
+export interface RegisteredOwner {
+  /** Of its session. */
+  readonly token: string;
+  /** The tenant's. */
+  readonly id: string;
 }
 
 const randomSecret = (): string => createSymmetricKey().toString('base64url');
@@ -98,6 +107,7 @@ export async function startControlPlane(
       const { data } = await graphql<{ signIn: { session: { token: string } } }>(mutation, { input: OPERATOR });
       return data.signIn.session.token;
     },
+    registerOwner: (name) => registerOwner(graphql, name),
     async close() {
       configLink.close();
       server.close();
@@ -109,6 +119,19 @@ export async function startControlPlane(
       await database.drop();
     },
   };
+}
+
+async function registerOwner(graphql: Graphql, name: string): Promise<RegisteredOwner> {
+  const { data: policy } = await graphql<{ currentPolicy: { version: string } }>('{ currentPolicy { version } }');
+  const input = {
+    ...{ kind: 'PERSON', name, email: `${name}@example.com`, password: 'a long password' },
+    consentToPolicyVersion: policy.currentPolicy.version,
+  };
+  const { data } = await graphql<{ register: { tenant: { id: string }; session: { token: string } } }>(
+    'mutation ($input: RegisterInput!) { register(input: $input) { tenant { id } session { token } } }',
+    { input },
+  );
+  return { token: data.register.session.token, id: data.register.tenant.id };
 }
 
 /** Calls a GraphQL endpoint over HTTP, as any client would. */
