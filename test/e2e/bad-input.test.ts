@@ -64,10 +64,21 @@ describe('bad input', () => {
     await distribution.dispose();
   });
 
+  /** Every table's rows but those of leasing: a data plane stocks up for its tenants when it sees fit, whatever is called. */
+  async function countLastingRows(): Promise<Record<string, number>> {
+    const counts = await database.countRows();
+    delete counts['lease'];
+    delete counts['lease_request'];
+    const [moved] = await database.rows<{ count: number }>(
+      `select count(*)::integer as count from transfer where kind not in ('lease', 'lease_return')`,
+    );
+    return { ...counts, transfer: moved?.count ?? 0 };
+  }
+
   /** Runs what must leave no trace: no row, no call at the provider, no process less. */
   async function leavingNoTrace(work: () => Promise<void>): Promise<void> {
     const look = async () => ({
-      rows: await database.countRows(),
+      rows: await countLastingRows(),
       calls: (await customer.books.summary()).calls,
       processes: distribution.readRuntime()?.processes,
     });
