@@ -44,7 +44,8 @@ export async function startSecondDataPlane(
   const home = join(folder.path, 'home');
   await mkdir(home, { mode: 0o700 });
   const original = join(distribution.home, 'data-plane-1');
-  for (const name of ['identity.json', 'config']) await cp(join(original, name), join(home, name), { recursive: true });
+  await cp(join(original, 'identity.json'), join(home, 'identity.json'));
+  await copyConfig(join(original, 'config'), join(home, 'config'));
 
   const [command = '', ...args] = readList(`/proc/${dataPlanePid}/cmdline`);
   const environment = Object.fromEntries(
@@ -80,3 +81,13 @@ async function isReady(url: string): Promise<boolean> {
 }
 
 const readList = (path: string): string[] => readFileSync(path, 'utf8').split('\0').filter(Boolean);
+
+/** The data plane that it belongs to goes on writing: a file that is folded into the snapshot meanwhile is gone, once. */
+async function copyConfig(from: string, to: string): Promise<void> {
+  try {
+    await cp(from, to, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    await cp(from, to, { recursive: true });
+  }
+}
