@@ -1,3 +1,4 @@
+import type { Dimension } from '@pingtoken/shared/rate-card';
 import type { Price } from './prices.js';
 
 /** What the simulator's models are sold for and what they cost, in US dollars: made up, for demonstrations and tests. */
@@ -7,153 +8,49 @@ export interface DemonstrationPrices {
   readonly cost: readonly Price[];
 }
 
-export const SIMULATOR_PRICES: readonly DemonstrationPrices[] = [
-  {
-    model: 'pingtoken-sim-small',
-    price: [
-      { dimension: 'input', amount: '0.15' },
-      { dimension: 'cacheRead', amount: '0.075' },
-      { dimension: 'output', amount: '0.60' },
-    ],
-    cost: [
-      { dimension: 'input', amount: '0.12' },
-      { dimension: 'cacheRead', amount: '0.06' },
-      { dimension: 'output', amount: '0.48' },
-    ],
+/** By model and dimension: what the tenant pays, and what the operator pays for the same. */
+const AMOUNTS: Readonly<Record<string, Partial<Record<Dimension, readonly [price: string, cost: string]>>>> = {
+  'pingtoken-sim-small': { input: ['0.15', '0.12'], cacheRead: ['0.075', '0.06'], output: ['0.60', '0.48'] },
+  'pingtoken-sim-large': { input: ['2.50', '2'], cacheRead: ['1.25', '1'], output: ['10', '8'] },
+  'pingtoken-sim-embedding': { input: ['0.02', '0.015'] },
+  'pingtoken-sim-anthropic': {
+    input: ['3', '2.40'],
+    cacheRead: ['0.30', '0.24'],
+    cacheWrite5m: ['3.75', '3'],
+    cacheWrite1h: ['6', '4.80'],
+    output: ['15', '12'],
+    webSearch: ['0.01', '0.008'],
   },
-  {
-    model: 'pingtoken-sim-large',
-    price: [
-      { dimension: 'input', amount: '2.50' },
-      { dimension: 'cacheRead', amount: '1.25' },
-      { dimension: 'output', amount: '10' },
-    ],
-    cost: [
-      { dimension: 'input', amount: '2' },
-      { dimension: 'cacheRead', amount: '1' },
-      { dimension: 'output', amount: '8' },
-    ],
+  'pingtoken-sim-gemini': {
+    input: ['0.30', '0.24'],
+    cacheRead: ['0.03', '0.024'],
+    audioInput: ['1', '0.80'],
+    output: ['2.50', '2'],
   },
-  {
-    model: 'pingtoken-sim-embedding',
-    price: [{ dimension: 'input', amount: '0.02' }],
-    cost: [{ dimension: 'input', amount: '0.015' }],
+  'pingtoken-sim-image': { input: ['5', '4'], output: ['40', '32'], image: ['0.01', '0.008'] },
+  'pingtoken-sim-speech': { input: ['0.60', '0.48'], output: ['12', '9.60'], characters: ['15', '12'] },
+  'pingtoken-sim-transcribe': {
+    input: ['2.50', '2'],
+    audioInput: ['6', '4.80'],
+    output: ['10', '8'],
+    audioSeconds: ['0.0001', '0.00008'],
   },
-  {
-    model: 'pingtoken-sim-anthropic',
-    price: [
-      { dimension: 'input', amount: '3' },
-      { dimension: 'cacheRead', amount: '0.30' },
-      { dimension: 'cacheWrite5m', amount: '3.75' },
-      { dimension: 'cacheWrite1h', amount: '6' },
-      { dimension: 'output', amount: '15' },
-      { dimension: 'webSearch', amount: '0.01' },
-    ],
-    cost: [
-      { dimension: 'input', amount: '2.40' },
-      { dimension: 'cacheRead', amount: '0.24' },
-      { dimension: 'cacheWrite5m', amount: '3' },
-      { dimension: 'cacheWrite1h', amount: '4.80' },
-      { dimension: 'output', amount: '12' },
-      { dimension: 'webSearch', amount: '0.008' },
-    ],
+  'pingtoken-sim-moderation': { input: ['0.01', '0.008'], request: ['0.0001', '0.00008'] },
+  'pingtoken-sim-rerank': { input: ['0.05', '0.04'], request: ['0.002', '0.0016'] },
+  'pingtoken-sim-realtime': {
+    input: ['4', '3.20'],
+    audioInput: ['32', '25.60'],
+    output: ['16', '12.80'],
+    audioOutput: ['64', '51.20'],
   },
-  {
-    model: 'pingtoken-sim-gemini',
-    price: [
-      { dimension: 'input', amount: '0.30' },
-      { dimension: 'cacheRead', amount: '0.03' },
-      { dimension: 'audioInput', amount: '1' },
-      { dimension: 'output', amount: '2.50' },
-    ],
-    cost: [
-      { dimension: 'input', amount: '0.24' },
-      { dimension: 'cacheRead', amount: '0.024' },
-      { dimension: 'audioInput', amount: '0.80' },
-      { dimension: 'output', amount: '2' },
-    ],
-  },
-  {
-    model: 'pingtoken-sim-image',
-    price: [
-      { dimension: 'input', amount: '5' },
-      { dimension: 'output', amount: '40' },
-      { dimension: 'image', amount: '0.01' },
-    ],
-    cost: [
-      { dimension: 'input', amount: '4' },
-      { dimension: 'output', amount: '32' },
-      { dimension: 'image', amount: '0.008' },
-    ],
-  },
-  {
-    model: 'pingtoken-sim-speech',
-    price: [
-      { dimension: 'input', amount: '0.60' },
-      { dimension: 'output', amount: '12' },
-      { dimension: 'characters', amount: '15' },
-    ],
-    cost: [
-      { dimension: 'input', amount: '0.48' },
-      { dimension: 'output', amount: '9.60' },
-      { dimension: 'characters', amount: '12' },
-    ],
-  },
-  {
-    model: 'pingtoken-sim-transcribe',
-    price: [
-      { dimension: 'input', amount: '2.50' },
-      { dimension: 'audioInput', amount: '6' },
-      { dimension: 'output', amount: '10' },
-      { dimension: 'audioSeconds', amount: '0.0001' },
-    ],
-    cost: [
-      { dimension: 'input', amount: '2' },
-      { dimension: 'audioInput', amount: '4.80' },
-      { dimension: 'output', amount: '8' },
-      { dimension: 'audioSeconds', amount: '0.00008' },
-    ],
-  },
-  {
-    model: 'pingtoken-sim-moderation',
-    price: [
-      { dimension: 'input', amount: '0.01' },
-      { dimension: 'request', amount: '0.0001' },
-    ],
-    cost: [
-      { dimension: 'input', amount: '0.008' },
-      { dimension: 'request', amount: '0.00008' },
-    ],
-  },
-  {
-    model: 'pingtoken-sim-rerank',
-    price: [
-      { dimension: 'input', amount: '0.05' },
-      { dimension: 'request', amount: '0.002' },
-    ],
-    cost: [
-      { dimension: 'input', amount: '0.04' },
-      { dimension: 'request', amount: '0.0016' },
-    ],
-  },
-  {
-    model: 'pingtoken-sim-realtime',
-    price: [
-      { dimension: 'input', amount: '4' },
-      { dimension: 'audioInput', amount: '32' },
-      { dimension: 'output', amount: '16' },
-      { dimension: 'audioOutput', amount: '64' },
-    ],
-    cost: [
-      { dimension: 'input', amount: '3.20' },
-      { dimension: 'audioInput', amount: '25.60' },
-      { dimension: 'output', amount: '12.80' },
-      { dimension: 'audioOutput', amount: '51.20' },
-    ],
-  },
-  {
-    model: 'pingtoken-sim-gemini-embedding',
-    price: [{ dimension: 'input', amount: '0.15' }],
-    cost: [{ dimension: 'input', amount: '0.12' }],
-  },
-];
+  'pingtoken-sim-gemini-embedding': { input: ['0.15', '0.12'] },
+};
+
+export const SIMULATOR_PRICES: readonly DemonstrationPrices[] = Object.entries(AMOUNTS).map(([model, amounts]) => {
+  const rows = Object.entries(amounts) as [Dimension, readonly [price: string, cost: string]][];
+  return {
+    model,
+    price: rows.map(([dimension, [amount]]) => ({ dimension, amount })),
+    cost: rows.map(([dimension, [, amount]]) => ({ dimension, amount })),
+  };
+});
