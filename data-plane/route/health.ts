@@ -118,7 +118,6 @@ class HealthBook implements Health {
       this.#parked.get(target.credentialId)?.ended();
       return;
     }
-    state.attempts.add(1, this.#options.clock());
     if (result.kind === 'failed' && result.failure.kind !== 'refused') this.#failed(target, state, result.failure);
     else this.#wentWell(target, state);
   }
@@ -177,14 +176,13 @@ class HealthBook implements Health {
     const { kind, retryAfterMs } = failure;
     const now = this.#options.clock();
     if (kind === 'credential-refused') {
-      state.breaker.ended();
+      state.ended('neither', now);
       this.#park(target, failure, now);
       return;
     }
     this.#parked.get(target.credentialId)?.ended();
     if (kind === 'rate-limited' || retryAfterMs !== undefined) this.#coolDown(target, retryAfterMs, now);
-    if (kind === 'rate-limited') state.breaker.ended();
-    else state.failed(now);
+    state.ended(kind === 'rate-limited' ? 'neither' : 'failed', now);
   }
 
   #park({ credentialId }: AttemptedTarget, { status }: Failure, now: number): void {
@@ -205,7 +203,7 @@ class HealthBook implements Health {
   }
 
   #wentWell({ credentialId }: AttemptedTarget, state: TargetState): void {
-    state.breaker.succeeded();
+    state.ended('served', this.#options.clock());
     if (!this.#parked.delete(credentialId)) return;
     this.#options.onCredentialFault({ credentialId, status: null, isParked: false });
   }

@@ -4,6 +4,7 @@ import type { TargetHealth } from '@pingtoken/shared/route-health';
 import type { RoutePolicy } from '@pingtoken/shared/route-policy';
 import { RouteWorld, targetHealth } from '../../test/kit/route-values.js';
 import type { Admitted } from '../admit/admit.js';
+import { createHealth, type AttemptResult, type Health } from './health.js';
 import { RequestLook } from './request-facts.js';
 import { route, type RouteOptions, type Routed } from './route.js';
 import { seedOf } from './seed.js';
@@ -15,7 +16,7 @@ interface Trial {
   /** Targets whose credential cannot be opened. */
   readonly lost?: readonly string[];
   readonly body?: string;
-  readonly health?: Readonly<Record<string, Partial<TargetHealth>>>;
+  readonly health?: Readonly<Record<string, Partial<TargetHealth>>> | Pick<Health, 'of'>;
 }
 
 /** A call as far as `route` looks at it. */
@@ -36,15 +37,16 @@ function admitted({ world, lost = [], body = '{}' }: Trial): Admitted {
 }
 
 function routed(trial: Trial, seed = 1): Routed {
-  const options: RouteOptions = {
-    seed,
-    region: 'eu',
-    health: { of: ({ targetId }) => trial.health?.[targetId] && targetHealth(trial.health[targetId]) },
-  };
-  const result = route(admitted(trial), options);
+  const { health = {} } = trial;
+  const known: RouteOptions['health'] = isHealth(health)
+    ? health
+    : { of: ({ targetId }) => health[targetId] && targetHealth(health[targetId]) };
+  const result = route(admitted(trial), { seed, region: 'eu', health: known });
   if ('refused' in result) throw new Error(result.refused);
   return result;
 }
+
+const isHealth = (health: Trial['health']): health is Pick<Health, 'of'> => typeof health?.['of'] === 'function';
 
 const order = (trial: Trial, seed = 1): (string | null)[] =>
   routed(trial, seed).attempts.map(({ targetId }) => targetId);
@@ -89,6 +91,31 @@ describe('the order of attempts', () => {
     const [only = ''] = ids;
     expect(order({ world, health: { [only]: { blocked: 'breaker-open', isLastResort: true } } })).toEqual([only]);
     expect(() => order({ world, health: { [only]: { blocked: 'credential-parked' } } })).toThrow('upstream_failed');
+  });
+
+  it('gives a target whose breaker is half open its probe, however often it has failed before', () => {
+    const { world, targets, ids } = worldOf([{}, { priority: 1 }, { priority: 1 }]);
+    const [first = '', ...peers] = ids;
+    let now = AT;
+    const health = createHealth({ clock: () => now, onCredentialFault: () => undefined });
+    const begin = (target: Target) => {
+      const { id, credentialId, upstreamModel } = target;
+      return health.begin({ targetId: id, credentialId, upstreamModel, streamed: true }, 1);
+    };
+    const failure = { kind: 'server-error', status: 500, retryAfterMs: undefined } as const;
+    const [one, ...others] = targets;
+    if (one === undefined) throw new Error('no target');
+    const underWay = Array.from({ length: 60 }, () => begin(one));
+    for (const target of others) for (let each = 0; each < 30; each += 1) begin(target).end({ kind: 'served' });
+    const failed: AttemptResult = { kind: 'failed', failure };
+    for (const attempt of underWay) attempt.end(failed);
+    expect(order({ world, health })).not.toContain(first);
+    now += 5_000;
+    expect(order({ world, health })[0]).toBe(first);
+    const probe = begin(one);
+    expect(order({ world, health }).toSorted()).toEqual(peers.toSorted());
+    probe.end({ kind: 'served' });
+    expect(order({ world, health })[0]).toBe(first);
   });
 
   it('prefers what is near where the route says so', () => {

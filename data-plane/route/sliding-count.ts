@@ -18,6 +18,11 @@ export class SlidingCount {
     this.#total += count;
   }
 
+  clear(): void {
+    this.#sums.fill(0);
+    this.#total = 0;
+  }
+
   sum(nowMs: number): number {
     this.#moveTo(nowMs);
     return this.#total;
@@ -33,10 +38,7 @@ export class SlidingCount {
       this.#total -= this.#sums[at] ?? 0;
       this.#sums[at] = 0;
     }
-    if (passed === BUCKETS) {
-      this.#sums.fill(0);
-      this.#total = 0;
-    }
+    if (passed === BUCKETS) this.clear();
     this.#bucket = bucket;
   }
 }

@@ -15,7 +15,11 @@ const TARGET_BREAKER = {
 /** What is remembered of one target with its credential. */
 export class TargetState {
   readonly breaker = new Breaker(TARGET_BREAKER);
-  /** Ended ones, and those of them that failed by the target's fault. */
+  /**
+   * Ended ones, and those of them that failed by the target's fault, since the breaker has last closed. What has opened it
+   * counts no more, nor what was still on its way then: held against the target once it may be called again, it would keep
+   * the probe away that the breaker waits for.
+   */
   readonly attempts = new SlidingCount(WINDOW_MS);
   readonly failures = new SlidingCount(WINDOW_MS);
   readonly requests = new SlidingCount(MINUTE_MS);
@@ -38,9 +42,18 @@ export class TargetState {
     this.breaker.began(nowMs);
   }
 
-  failed(nowMs: number): void {
-    this.failures.add(1, nowMs);
-    this.breaker.failed(nowMs, { attempts: this.attempts.sum(nowMs), failures: this.failures.sum(nowMs) });
+  /** An attempt has told something: `served`, or `failed` by the target's fault. */
+  ended(how: 'served' | 'failed' | 'neither', nowMs: number): void {
+    if (this.breaker.isClosed) {
+      this.attempts.add(1, nowMs);
+      if (how === 'failed') this.failures.add(1, nowMs);
+    }
+    if (how === 'neither') this.breaker.ended();
+    else if (how === 'served') this.breaker.succeeded();
+    else if (this.breaker.failed(nowMs, { attempts: this.attempts.sum(nowMs), failures: this.failures.sum(nowMs) })) {
+      this.attempts.clear();
+      this.failures.clear();
+    }
   }
 }
 
