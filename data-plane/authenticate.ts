@@ -129,12 +129,13 @@ export function readBody(
   authenticated: Authenticated,
   maxBytes: number,
 ): Promise<WithBody | Refusal | typeof CALLER_LEFT> {
-  const { request, response } = authenticated;
+  const { request, response, timing } = authenticated;
   return new Promise((resolve) => {
     if (Number(request.headers['content-length'] ?? 0) > maxBytes) {
       resolve(refuse('body_too_large'));
       return;
     }
+    timing.waitFor('receive');
     const chunks: Buffer[] = [];
     let length = 0;
     request.on('data', (chunk: Buffer) => {
@@ -149,6 +150,7 @@ export function readBody(
       resolve(refuse('body_too_large'));
     });
     request.on('end', () => {
+      timing.waitOver();
       const [first] = chunks;
       const body = chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
       resolve({ ...authenticated, body });

@@ -5,6 +5,7 @@ import { admitCall } from './admit/admit-call.js';
 import { describeKey } from './admit/describe-key.js';
 import { answerModelQuestion } from './admit/list-models.js';
 import { authenticate, CALLER_LEFT, checkBodyHead, readBody } from './authenticate.js';
+import { CallTiming } from './call-timing.js';
 import type { DataPlaneEnvironment } from './environment.js';
 import { dialectOf, isProbe } from './endpoints.js';
 import { createForwarder, type Forwarder } from './forward/forward.js';
@@ -103,8 +104,9 @@ export function createGateway({ state, environment, region = null, logger }: Gat
   const probe = createProbes({ observer, isReady: () => !isDraining && snapshot.catalogue !== undefined });
 
   function handle(request: IncomingMessage, response: ServerResponse): void {
+    const timing = new CallTiming();
     const dialect = dialectOf(request.url ?? '', request.headers);
-    const answer = { request, response, requestId: createRequestId(), dialect };
+    const answer = { request, response, requestId: createRequestId(), timing, dialect };
     const received = receive(answer);
     if (isRefusal(received)) {
       observer.callRefused('none', received.refused);

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import { ERROR_CODES, type ErrorCode } from '@pingtoken/shared/error-code';
+import type { CallTiming } from './call-timing.js';
 import { CHAT_DIALECTS } from './dialects/chat/chat-dialects.js';
 
 /** A stage's expected "no". What went wrong unexpectedly is thrown instead. */
@@ -33,6 +34,7 @@ export interface Answer {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly requestId: string;
+  readonly timing: CallTiming;
   /** What the caller speaks. */
   readonly dialect: Dialect;
 }
@@ -50,7 +52,7 @@ export function sendRefusal(answer: Answer, refusal: Refusal, extraHeaders: read
  * is closed afterwards: reading on would let a caller without a key make us receive whatever it likes to send.
  */
 export function sendJson(answer: Answer, status: number, json: string, extraHeaders: readonly string[] = []): void {
-  const { request, response, requestId } = answer;
+  const { request, response, requestId, timing } = answer;
   if (response.headersSent || response.destroyed) return;
   const body = Buffer.from(json);
   const headers = [
@@ -60,6 +62,8 @@ export function sendJson(answer: Answer, status: number, json: string, extraHead
     String(body.length),
     'x-request-id',
     requestId,
+    'server-timing',
+    timing.serverTiming(),
   ];
   const closes = hasUnreadBody(request);
   if (closes) {

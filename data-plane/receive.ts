@@ -2,6 +2,7 @@ import { randomFillSync } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { v7 } from 'uuid';
 import type { Dialect } from '@pingtoken/shared/config-snapshot';
+import type { CallTiming } from './call-timing.js';
 import { findEndpoint, type Endpoint, type HeadRefusal } from './endpoints.js';
 import { refuse, type Answer } from './http-error.js';
 
@@ -11,8 +12,7 @@ export interface Received {
   readonly response: ServerResponse;
   /** UUIDv7: the call's id toward caller, provider and ledger. */
   readonly requestId: string;
-  /** `performance.now()` */
-  readonly receivedAt: number;
+  readonly timing: CallTiming;
   readonly endpoint: Endpoint;
   /** What the caller speaks, told by its path. */
   readonly dialect: Dialect;
@@ -37,14 +37,13 @@ export function createRequestId(): string {
  * `Transfer-Encoding` beside `Content-Length` already by Node's parser, two `Host` headers and absolute-form targets here
  * (Node accepts both; a proxy in front may have judged the other one). RFC 9112, 3.2 and 6.3.
  */
-export function receive({ request, response, requestId, dialect }: Answer): Received | HeadRefusal {
-  const receivedAt = performance.now();
+export function receive({ request, response, requestId, timing, dialect }: Answer): Received | HeadRefusal {
   const url = request.url ?? '';
   if (!url.startsWith('/')) return refuse('invalid_request', null, 'The request target must be a path.');
   if (hasTwoHosts(request.rawHeaders)) return refuse('invalid_request', null, 'More than one Host header.');
   const endpoint = findEndpoint(request.method ?? '', url);
   if ('refused' in endpoint) return endpoint;
-  return { request, response, requestId, receivedAt, endpoint, dialect };
+  return { request, response, requestId, timing, endpoint, dialect };
 }
 
 function hasTwoHosts(rawHeaders: readonly string[]): boolean {

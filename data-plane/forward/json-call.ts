@@ -76,6 +76,7 @@ class JsonCall implements Dispatcher.DispatchHandler, UpstreamSource {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
     if (this.#isAborted) this.abort();
+    else this.relay.sent();
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {

@@ -1,5 +1,6 @@
 import { ServerResponse, type ClientRequest, type IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { createProxyMiddleware, type Options } from 'http-proxy-middleware';
 import { failureReason, type UpstreamCallerOptions, type UpstreamTimeouts } from './json-call.js';
 import { addressOf } from '../provider-address.js';
@@ -105,12 +106,12 @@ class ProxyCall implements UpstreamSource {
     }
     const { socket } = request;
     if (socket?.connecting !== true) {
-      this.#expect(this.timeouts.headersTimeoutMs);
+      this.#sent();
       return;
     }
     this.#expect(this.timeouts.connectTimeoutMs);
-    socket.once('connect', () => {
-      this.#expect(this.timeouts.headersTimeoutMs);
+    socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => {
+      this.#sent();
     });
   }
 
@@ -154,6 +155,11 @@ class ProxyCall implements UpstreamSource {
     clearTimeout(this.#timer);
     this.#answer?.destroy();
     this.#request?.destroy();
+  }
+
+  #sent(): void {
+    if (!this.#isAborted) this.relay.sent();
+    this.#expect(this.timeouts.headersTimeoutMs);
   }
 
   #expect(withinMs: number): void {

@@ -86,6 +86,7 @@ describe.each(UPSTREAM_CLIENTS)('an answer over $client', ({ client, path, upstr
       connection: 'keep-alive',
       'content-type': 'application/json',
       'openai-processing-ms': '12',
+      'server-timing': expect.any(String) as unknown,
       'transfer-encoding': 'chunked',
       'x-request-id': relay.ends[0]?.eventId,
     });

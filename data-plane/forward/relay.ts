@@ -90,6 +90,11 @@ export class Relay implements Listed, Recipient {
     this.#attempt();
   }
 
+  /** A connection is there, and the request goes out on it. */
+  sent(): void {
+    if (!this.#isOver) this.call.routed.timing.waitFor('upstream');
+  }
+
   attach(source: UpstreamSource): void {
     this.#source = source;
     if (this.#isOver) source.abort();
@@ -97,12 +102,18 @@ export class Relay implements Listed, Recipient {
 
   head(status: number, headers: IncomingHttpHeaders): void {
     if (this.#isOver) return;
+    this.call.routed.timing.waitOver();
     const isStream = EVENT_STREAM.test(headers['content-type'] ?? '');
     this.call.providerAnswered(status, isStream);
     this.call.serviceTierReported(tierOf(headers[SERVICE_TIER_HEADER]));
     const answer = takeAnswer(this, { status, headers, isStream });
-    if (typeof answer === 'string') this.fail('upstream_failed', 'provider-failed', answer);
-    else this.#answer = answer;
+    if (typeof answer === 'string') {
+      this.fail('upstream_failed', 'provider-failed', answer);
+      return;
+    }
+    this.#answer = answer;
+    // A head that has to wait for the whole answer waits for the provider.
+    if (this.#status === null) this.call.routed.timing.waitFor('upstream');
   }
 
   data(chunk: Buffer): void {
@@ -114,7 +125,9 @@ export class Relay implements Listed, Recipient {
   }
 
   end(): void {
-    if (!this.#isOver) this.#answer?.end();
+    if (this.#isOver) return;
+    this.call.routed.timing.waitOver();
+    this.#answer?.end();
   }
 
   refused(answer: ErrorAnswer): boolean {
@@ -177,6 +190,7 @@ export class Relay implements Listed, Recipient {
     this.#walk?.begin((withinMs) => {
       this.fail('upstream_timeout', 'timed-out', `the answer did not begin within ${withinMs} ms`);
     });
+    this.call.routed.timing.waitFor('connect');
     this.#options.send(this);
   }
 
@@ -200,6 +214,7 @@ export class Relay implements Listed, Recipient {
     this.call.moveTo(next.attempt, next.outgoing);
     if (next.delayMs === 0) this.#attempt();
     else {
+      this.call.routed.timing.waitFor('upstream');
       this.#pause = setTimeout(() => {
         this.#attempt();
       }, next.delayMs);

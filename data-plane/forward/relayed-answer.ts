@@ -12,7 +12,9 @@ import { cleanErrorData } from './clean-error.js';
 
 function headOf({ routed }: MeteredCall, { headers }: AnswerHead): string[] {
   const kind = routed.task.kind === 'metered' ? 'metered' : 'passthrough';
-  return ['x-request-id', routed.requestId, ...answerHeaders(headers, kind)];
+  const lines = answerHeaders(headers, kind);
+  lines.push('x-request-id', routed.requestId, 'server-timing', routed.timing.serverTiming());
+  return lines;
 }
 
 /** An answer of one body that goes on as it comes. */

@@ -54,7 +54,7 @@ export class TranslatedStream implements Answer {
     translation: Translation,
   ) {
     const { call } = recipient;
-    const { model, requestId } = call.routed;
+    const { model, requestId, timing } = call.routed;
     this.#translator = new StreamTranslator(translation, {
       model,
       onUsage: (usage, ofPromptOnly) => {
@@ -65,7 +65,8 @@ export class TranslatedStream implements Answer {
       },
       cleanText: (text) => cleanErrorText(text, call.attempt.secret),
     });
-    recipient.beginStream(head.status, ['x-request-id', requestId, ...answerHeaders(head.headers, 'metered')]);
+    const lines = ['x-request-id', requestId, 'server-timing', timing.serverTiming()];
+    recipient.beginStream(head.status, [...lines, ...answerHeaders(head.headers, 'metered')]);
   }
 
   push(chunk: Buffer): void {

@@ -240,7 +240,7 @@ export class MeteredCall {
       operation: this.routed.operation,
       outcome,
       status,
-      durationMs: performance.now() - this.routed.receivedAt,
+      durationMs: performance.now() - this.routed.timing.receivedAt,
       firstByteMs: this.#firstByteMs,
     });
     const counter = this.#counter;

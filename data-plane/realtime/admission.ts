@@ -1,6 +1,7 @@
 import type { Usage } from '@pingtoken/shared/rate-card';
 import { admitRealtime, type RealtimeCall } from '../admit/admit.js';
 import { authenticate } from '../authenticate.js';
+import { CallTiming } from '../call-timing.js';
 import type { Prepared } from '../forward/prepared-call.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { Meter, MeteredCall } from '../meter/meter.js';
@@ -55,7 +56,7 @@ export function readmit({ request, attempt, snapshot }: SessionWay, call: Realti
   return {
     ...routed,
     requestId: createRequestId(),
-    receivedAt: performance.now(),
+    timing: new CallTiming(),
     outgoing: undefined,
     session: 'turn',
   };

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { ERROR_CODES } from '@pingtoken/shared/error-code';
 import type { Outcome } from '@pingtoken/shared/usage-event';
+import { CallTiming } from '../call-timing.js';
 import type { OpenCalls } from '../forward/open-calls.js';
 import { isRefusal, refuse, type Answer, type Refusal } from '../http-error.js';
 import type { Meter, MeteredCall } from '../meter/meter.js';
@@ -47,7 +48,7 @@ interface Pending {
 export class Upgrader {
   readonly #options: UpgraderOptions;
   readonly #server: WebSocketServer;
-  readonly #requestIds = new WeakMap<IncomingMessage, string>();
+  readonly #accepted = new WeakMap<IncomingMessage, SessionRequest>();
 
   constructor(options: UpgraderOptions) {
     this.#options = options;
@@ -60,7 +61,9 @@ export class Upgrader {
       handleProtocols: (protocols) => (protocols.has(SESSION_PROTOCOL) ? SESSION_PROTOCOL : false),
     });
     this.#server.on('headers', (headers, request) => {
-      headers.push(`x-request-id: ${this.#requestIds.get(request) ?? ''}`);
+      const accepted = this.#accepted.get(request);
+      if (accepted === undefined) return;
+      headers.push(`x-request-id: ${accepted.requestId}`, `server-timing: ${accepted.timing.serverTiming()}`);
     });
   }
 
@@ -72,7 +75,8 @@ export class Upgrader {
       return;
     }
     const response = new ServerResponse(request);
-    const answer: Answer = { request, response, requestId: createRequestId(), dialect: 'openai' };
+    const timing = new CallTiming();
+    const answer: Answer = { request, response, requestId: createRequestId(), timing, dialect: 'openai' };
     const received = this.#options.isDraining() ? refuse('not_ready') : receiveUpgrade(answer);
     if (isRefusal(received)) this.#refuse(socket, answer, received);
     else void this.#serve(received, socket, head);
@@ -111,7 +115,10 @@ export class Upgrader {
     open.add(opening);
     try {
       const target = { attempt: call.attempt, requestId, isPreview, signal: opening.signal };
-      await this.#conclude(await connectProvider(target, connecting), pending);
+      request.timing.waitFor('upstream');
+      const connected = await connectProvider(target, connecting);
+      request.timing.waitOver();
+      await this.#conclude(connected, pending);
     } finally {
       held.release();
       open.delete(opening);
@@ -157,7 +164,7 @@ export class Upgrader {
   #accept(provider: WebSocket, pending: Pending): boolean {
     const { request, socket, held, call, way } = pending;
     let caller: WebSocket | undefined;
-    this.#requestIds.set(request.request, request.requestId);
+    this.#accepted.set(request.request, request);
     this.#server.handleUpgrade(request.request, socket, held.release(), (accepted) => {
       caller = accepted;
     });

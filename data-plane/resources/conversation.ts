@@ -70,7 +70,9 @@ export class Conversation {
     this.#providerStatus = undefined;
     try {
       const request = { ...question, requestId: this.call.routed.requestId, signal: this.#leaving.signal };
+      this.call.routed.timing.waitFor('upstream');
       const { status, body } = await this.tools.exchanger.ask(account, request);
+      this.call.routed.timing.waitOver();
       this.#providerStatus = status;
       this.call.providerAnswered(status, false);
       if (status >= 200 && status < 300) {
