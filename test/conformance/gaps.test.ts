@@ -199,4 +199,14 @@ describe('what a provider of another dialect cannot be told', () => {
     ]);
     expect(rows).toEqual(known);
   });
+
+  it.each([
+    ['README.md', 'data-plane/dialects/README.md'],
+    ['data-plane/README.md', 'dialects/README.md'],
+  ])('is listed where %s says', (readme, list) => {
+    const heading = 'What a provider of another dialect cannot be told';
+    const anchor = heading.toLowerCase().replaceAll(' ', '-');
+    expect(readFileSync(join(projectFolder(), readme), 'utf8')).toContain(`(${list}#${anchor})`);
+    expect(readFileSync(join(projectFolder(), 'data-plane/dialects/README.md'), 'utf8')).toContain(`\n## ${heading}\n`);
+  });
 });
