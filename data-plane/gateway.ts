@@ -43,7 +43,7 @@ export type GatewayEnvironment = Pick<
 
 export interface GatewayOptions {
   readonly state: Pick<State, 'snapshot' | 'spool' | 'batches' | 'clientSealers' | 'linkStatus'> &
-    Partial<Pick<State, 'leases'>>;
+    Partial<Pick<State, 'leases' | 'healthReporter'>>;
   readonly environment: GatewayEnvironment;
   /** Where this data plane stands; null where it does not matter. */
   readonly region?: string | null;
@@ -65,7 +65,7 @@ export interface Gateway {
 export function createGateway({ state, environment, region = null, logger }: GatewayOptions): Gateway {
   const { snapshot, spool, batches, clientSealers, leases } = state;
   let isDraining = false;
-  const health = watchHealth(logger);
+  const health = watchHealth(state, logger);
   const timeouts = {
     connectTimeoutMs: environment.UPSTREAM_CONNECT_TIMEOUT_MS,
     headersTimeoutMs: environment.UPSTREAM_HEADERS_TIMEOUT_MS,
@@ -145,14 +145,18 @@ export function createGateway({ state, environment, region = null, logger }: Gat
 const COUNT_TIMEOUT_MS = 30_000;
 
 /** What is known of the providers' targets; a credential that is refused is a fault that somebody has to see to. */
-function watchHealth(logger: Logger): Health {
-  return createHealth({
+function watchHealth({ snapshot, healthReporter }: GatewayOptions['state'], logger: Logger): Health {
+  const health = createHealth({
     clock: Date.now,
+    credentialSeq: (credentialId) => snapshot.catalogue?.credentialSeq(credentialId),
+    onChange: () => healthReporter?.changed(),
     onCredentialFault: ({ isParked, ...fault }) => {
       if (isParked) logger.error(fault, 'credential-parked');
       else logger.info(fault, 'credential-well-again');
     },
   });
+  healthReporter?.watch(() => health.describe());
+  return health;
 }
 
 /** @returns why the call was refused; undefined when it has gone out, is answered, or has nobody to answer any more */

@@ -29,6 +29,8 @@ export interface Catalogue {
   secretOf(credentialId: string, tenantId: string, provider: ConfigObjectOf<'provider'>): string | undefined;
   /** Whether the account at the provider is the tenant's, so that nothing which is kept there is anybody else's. */
   isOwnCredential(credentialId: string, tenantId: string): boolean;
+  /** Which state of a credential this is: it changes with the secret, and whenever the credential is published anew. */
+  credentialSeq(credentialId: string): number | undefined;
 }
 
 /** What the stages may know of the config. */

@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { openConfigFiles } from './config-link/config-files.js';
 import { ConfigKeeper } from './config-link/config-keeper.js';
 import { createControlPlaneClient } from './config-link/control-plane-client.js';
+import { createHealthReporter, type HealthReporter } from './config-link/health-reporter.js';
 import { ConfigLink, type LinkTiming } from './config-link/link.js';
 import type { Identity } from './identity.js';
 import { LeaseKeeper, type LeaseKeeperOptions } from './leases/lease-keeper.js';
@@ -37,6 +38,8 @@ export interface State {
   readonly clientSealers: ClientSealers;
   /** What this process may spend. */
   readonly leases: Pick<LeaseKeeper, 'reserve' | 'settle'>;
+  /** Where to tell of the providers' health. */
+  readonly healthReporter: Pick<HealthReporter, 'watch' | 'changed'>;
   linkStatus(): LinkStatus;
   /** Resolves when the last good config of the disk, if any, is in force; link, recovery and queue go on behind. */
   start(): Promise<void>;
@@ -72,6 +75,7 @@ export function openState(options: StateOptions): State {
   const client = createControlPlaneClient({ controlPlaneUrl: options.controlPlaneUrl, identity });
   const leases = createLeases(options, { client, spoolId: spool.spoolId, writtenSeq });
   const fencer = new SpoolFencer({ client, logger });
+  const healthReporter = createHealthReporter({ client, runId: spool.spoolId, logger });
   const enqueuer = new Enqueuer({
     dataPlaneId: identity.id,
     connect: () => connectUsageQueue({ queueUrl: options.queueUrl, logger }),
@@ -120,6 +124,7 @@ export function openState(options: StateOptions): State {
     batches: openBatchStore({ folder: join(home, 'batches'), logger }),
     clientSealers: createClientSealers({ maxPeople: MAX_PEOPLE_SEALED_FOR }),
     leases,
+    healthReporter,
     linkStatus: () => ({
       connected: link?.connected ?? false,
       lastContactAt: link?.lastContactAt,
@@ -135,6 +140,7 @@ export function openState(options: StateOptions): State {
     close: async () => {
       await recovery.started();
       await closeLeases();
+      await healthReporter.close();
       await link?.close();
       await enqueuer.close();
       await recovery.close();

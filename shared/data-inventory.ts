@@ -295,6 +295,7 @@ export const WIRE_CONTRACTS: Inventory = {
     ),
     group('client', 'sealed', 'shows the key owner from where a key was used', 'legitimate-interest'),
   ],
+  'health-report': [platform('version runId seq parked coolDowns targets', "in what state the providers' targets are")],
   tenant: [
     group('id seq kind status grantedProviderIds', 'pseudonymous', 'whether and by whom calls may be served'),
     group('endUsers', 'none', 'what providers are told of its end users'),

@@ -19,6 +19,8 @@ export const CONFIG_LINK = {
   snapshot: '/config/snapshot',
   /** Receives {@link ConfigAck}. */
   ack: '/config/acks',
+  /** Receives {@link HealthReport}. */
+  health: '/config/health',
   /** `aud` claim of the data plane's token. */
   audience: 'pingtoken-control-plane',
 } as const;

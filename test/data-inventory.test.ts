@@ -2,6 +2,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { configObjectSchema } from '@pingtoken/shared/config-snapshot';
 import { PERSON_KEY_TABLES, PLATFORM_TABLES, WIRE_CONTRACTS, type FieldGroup } from '@pingtoken/shared/data-inventory';
+import { healthReportSchema } from '@pingtoken/shared/health-report';
 import { usageEventSchema } from '@pingtoken/shared/usage-event';
 import { createTestDatabase, type TestDatabase } from './kit/platform-database.js';
 
@@ -42,7 +43,10 @@ describe('the data inventory', () => {
   });
 
   it('lists every field that crosses between the planes, and no other', () => {
-    const contracts: Fields = { 'usage-event': Object.keys(usageEventSchema.shape).sort() };
+    const contracts: Fields = {
+      'usage-event': Object.keys(usageEventSchema.shape).sort(),
+      'health-report': Object.keys(healthReportSchema.shape).sort(),
+    };
     for (const option of configObjectSchema.options) {
       contracts[option.shape.kind.value] = Object.keys(option.shape).sort();
     }

@@ -69,6 +69,7 @@ export function createCatalogue({ position, objects, contentKeys }: CataloguePar
       return mayReceive(provider, credential.origin) ? openSecret(credential, contentKeys) : undefined;
     },
     isOwnCredential: (credentialId, tenantId) => credentials.get(credentialId)?.tenantId === tenantId,
+    credentialSeq: (credentialId) => credentials.get(credentialId)?.seq,
   };
 }
 

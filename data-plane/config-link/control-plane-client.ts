@@ -9,6 +9,7 @@ import { LEASE_LINK, leaseAnswersSchema } from '@pingtoken/shared/lease';
 import type { LeaseAnswer, LeaseFences, LeaseRequest } from '@pingtoken/shared/lease';
 import { CONFIG_LINK, parseJson } from '@pingtoken/shared/wire';
 import type { ConfigAck } from '@pingtoken/shared/config-snapshot';
+import type { HealthReport } from '@pingtoken/shared/health-report';
 import type { Identity } from '../identity.js';
 import type { Standpoint } from './verify.js';
 
@@ -19,6 +20,7 @@ export interface ControlPlaneClient {
   /** Writes a snapshot to a file, mode 0600, not verified. */
   downloadSnapshot(path: string, signal: AbortSignal): Promise<void>;
   sendAck(ack: ConfigAck, signal: AbortSignal): Promise<void>;
+  sendHealth(report: HealthReport, signal: AbortSignal): Promise<void>;
   requestLeases(requests: readonly LeaseRequest[], signal: AbortSignal): Promise<readonly LeaseAnswer[]>;
   sendFences(fences: LeaseFences, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
@@ -85,6 +87,9 @@ export function createControlPlaneClient({ controlPlaneUrl, identity }: ControlP
     },
     sendAck: async (ack, signal) => {
       (await post(CONFIG_LINK.ack, ack, signal)).resume();
+    },
+    sendHealth: async (report, signal) => {
+      (await post(CONFIG_LINK.health, report, signal)).resume();
     },
     requestLeases: async (requests, signal) => {
       const body = await post(LEASE_LINK.requests, { requests }, signal);

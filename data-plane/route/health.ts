@@ -1,6 +1,8 @@
 import type { TargetHealth } from '@pingtoken/shared/route-health';
-import { Breaker } from './breaker.js';
+import type { ReportedHealth } from '@pingtoken/shared/health-report';
+import { describeHealth, type CoolDown } from './describe-health.js';
 import type { Failure } from './failure.js';
+import { Parking } from './parking.js';
 import { TargetState } from './target-state.js';
 
 /** Which target an attempt goes to. */
@@ -39,6 +41,13 @@ export interface HealthOptions {
   readonly clock: () => number;
   /** Told once when a credential is parked, and once when it is well again. */
   readonly onCredentialFault: (fault: CredentialFault) => void;
+  /**
+   * Which state of a credential is in force. What was said of another state holds no more: a credential whose secret was
+   * replaced, or that the operator has published anew, is not parked and does not cool down.
+   */
+  readonly credentialSeq?: (credentialId: string) => number | undefined;
+  /** Something is blocked that was not, or is no more. Called within a call: it must be quick. */
+  readonly onChange?: () => void;
 }
 
 /** What this process knows of the targets that it calls: fed by each attempt, read by the next call's plan. */
@@ -49,22 +58,15 @@ export interface Health {
   begin(target: AttemptedTarget, tokens: number): OpenAttempt;
   /** Time to the first byte that 95 of 100 calls stay below, in milliseconds; undefined where too little is known. */
   p95(target: AttemptedTarget): number | undefined;
+  /** All of it, for the control plane. */
+  describe(): ReportedHealth;
 }
 
 /** After a 429 that states no wait. */
 const COOL_DOWN_MS = 1_000;
 
-/** One refusal is enough: the next call would be refused too, and vendors lock out who goes on. */
-const CREDENTIAL_BREAKER = { failuresInRow: 1, failureShare: null, openMs: 30_000, maxOpenMs: 900_000 };
-
 /** More than any config has in use: what is not, and is not called, is forgotten. */
 const MAX_TARGETS = 10_000;
-
-interface CoolDown {
-  readonly until: number;
-  /** By the provider, and not guessed by us. */
-  readonly isStated: boolean;
-}
 
 export function createHealth(options: HealthOptions): Health {
   const book = new HealthBook(options);
@@ -72,6 +74,7 @@ export function createHealth(options: HealthOptions): Health {
     of: (target) => book.of(target),
     begin: (target, tokens) => book.begin(target, tokens),
     p95: (target) => book.p95(target),
+    describe: () => book.describe(),
   };
 }
 
@@ -79,7 +82,7 @@ class HealthBook implements Health {
   readonly #options: HealthOptions;
   readonly #targets = new Map<string, TargetState>();
   /** Those that are parked; the others need none. */
-  readonly #parked = new Map<string, Breaker>();
+  readonly #parked = new Map<string, Parking>();
   readonly #coolDowns = new Map<string, CoolDown>();
 
   constructor(options: HealthOptions) {
@@ -102,8 +105,20 @@ class HealthBook implements Health {
     const state = this.#stateOf(target);
     const now = this.#options.clock();
     state.began(tokens, now);
-    this.#parked.get(target.credentialId)?.began(now);
+    this.#parkingOf(target.credentialId)?.began(now);
     return new Attempt(target, state, now, this);
+  }
+
+  describe(): ReportedHealth {
+    for (const credentialId of this.#parked.keys()) this.#parkingOf(credentialId);
+    return describeHealth(
+      { targets: this.#targets, parked: this.#parked, coolDowns: this.#coolDowns },
+      this.#options.clock(),
+    );
+  }
+
+  credentialSeqOf({ credentialId }: AttemptedTarget): number | undefined {
+    return this.#options.credentialSeq?.(credentialId);
   }
 
   /** @param waitedMs since the attempt began */
@@ -111,9 +126,12 @@ class HealthBook implements Health {
     state.latencies(target.streamed).answered(waitedMs, this.#options.clock());
   }
 
-  endOf(target: AttemptedTarget, state: TargetState, result: AttemptResult): void {
+  /** @param credentialSeq which state of the credential the attempt went out with */
+  endOf(target: AttemptedTarget, state: TargetState, result: AttemptResult, credentialSeq: number | undefined): void {
     state.outstanding -= 1;
-    if (result.kind === 'abandoned' || result.kind === 'outpaced') {
+    // Of a secret that was replaced meanwhile nothing is learnt about the one that is in force.
+    const isOutdated = credentialSeq !== this.credentialSeqOf(target);
+    if (result.kind === 'abandoned' || result.kind === 'outpaced' || isOutdated) {
       state.breaker.ended();
       this.#parked.get(target.credentialId)?.ended();
       return;
@@ -153,7 +171,7 @@ class HealthBook implements Health {
   }
 
   #blockOf(state: TargetState, target: AttemptedTarget, now: number) {
-    const parkedUntil = this.#parked.get(target.credentialId)?.blockedUntil(now);
+    const parkedUntil = this.#parkingOf(target.credentialId)?.blockedUntil(now);
     if (parkedUntil !== undefined) return { why: 'credential-parked', until: parkedUntil, isGuess: false } as const;
     const cooling = this.#coolDownOf(target, now);
     if (cooling !== undefined) {
@@ -167,7 +185,8 @@ class HealthBook implements Health {
     if (this.#coolDowns.size === 0) return undefined;
     const key = coolDownKey(target);
     const coolDown = this.#coolDowns.get(key);
-    if (coolDown === undefined || now < coolDown.until) return coolDown;
+    if (coolDown === undefined) return undefined;
+    if (now < coolDown.until && coolDown.credentialSeq === this.credentialSeqOf(target)) return coolDown;
     this.#coolDowns.delete(key);
     return undefined;
   }
@@ -183,33 +202,57 @@ class HealthBook implements Health {
     this.#parked.get(target.credentialId)?.ended();
     if (kind === 'rate-limited' || retryAfterMs !== undefined) this.#coolDown(target, retryAfterMs, now);
     state.ended(kind === 'rate-limited' ? 'neither' : 'failed', now);
+    if (!state.breaker.isClosed) this.#options.onChange?.();
   }
 
-  #park({ credentialId }: AttemptedTarget, { status }: Failure, now: number): void {
-    const breaker = this.#parked.get(credentialId) ?? new Breaker(CREDENTIAL_BREAKER);
-    this.#parked.set(credentialId, breaker);
-    if (breaker.failed(now, { attempts: 0, failures: 0 })) {
+  /** Undefined too for one that was parked in another state than it is in now. */
+  #parkingOf(credentialId: string): Parking | undefined {
+    const parking = this.#parked.get(credentialId);
+    if (parking === undefined || parking.credentialSeq === this.#options.credentialSeq?.(credentialId)) return parking;
+    this.#unpark(credentialId);
+    return undefined;
+  }
+
+  #unpark(credentialId: string): void {
+    if (!this.#parked.delete(credentialId)) return;
+    this.#options.onCredentialFault({ credentialId, status: null, isParked: false });
+    this.#options.onChange?.();
+  }
+
+  #park(target: AttemptedTarget, { status }: Failure, now: number): void {
+    const { credentialId } = target;
+    const parking = this.#parkingOf(credentialId) ?? new Parking(this.credentialSeqOf(target), now);
+    parking.status = status;
+    this.#parked.set(credentialId, parking);
+    if (parking.failed(now, { attempts: 0, failures: 0 })) {
       this.#options.onCredentialFault({ credentialId, status, isParked: true });
     }
+    this.#options.onChange?.();
   }
 
   #coolDown(target: AttemptedTarget, retryAfterMs: number | undefined, now: number): void {
     const all = this.#coolDowns;
     const key = coolDownKey(target);
     const until = now + (retryAfterMs ?? COOL_DOWN_MS);
+    const credentialSeq = this.credentialSeqOf(target);
     // An answer that was on its way does not shorten what a later one has stated.
-    if (until > (all.get(key)?.until ?? 0)) all.set(key, { until, isStated: retryAfterMs !== undefined });
+    if (until > (this.#coolDownOf(target, now)?.until ?? 0)) {
+      all.set(key, { until, isStated: retryAfterMs !== undefined, credentialSeq });
+      this.#options.onChange?.();
+    }
     if (all.size > MAX_TARGETS) for (const [each, coolDown] of all) if (coolDown.until < now) all.delete(each);
   }
 
   #wentWell({ credentialId }: AttemptedTarget, state: TargetState): void {
+    const wasClosed = state.breaker.isClosed;
     state.ended('served', this.#options.clock());
-    if (!this.#parked.delete(credentialId)) return;
-    this.#options.onCredentialFault({ credentialId, status: null, isParked: false });
+    if (!wasClosed) this.#options.onChange?.();
+    this.#unpark(credentialId);
   }
 }
 
 class Attempt implements OpenAttempt {
+  readonly #credentialSeq: number | undefined;
   #hasAnswered = false;
   #isOver = false;
 
@@ -218,7 +261,9 @@ class Attempt implements OpenAttempt {
     private readonly state: TargetState,
     private readonly beganAt: number,
     private readonly book: HealthBook,
-  ) {}
+  ) {
+    this.#credentialSeq = book.credentialSeqOf(target);
+  }
 
   firstByte(): void {
     if (this.#hasAnswered || this.#isOver) return;
@@ -232,7 +277,7 @@ class Attempt implements OpenAttempt {
     const waited = result.kind === 'outpaced' || (result.kind === 'failed' && result.failure.kind === 'timed-out');
     if (result.kind === 'served' || waited) this.firstByte();
     this.#isOver = true;
-    this.book.endOf(this.target, this.state, result);
+    this.book.endOf(this.target, this.state, result, this.#credentialSeq);
   }
 }
 

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { jwtVerify } from 'jose';
 import type { ConfigAck } from '@pingtoken/shared/config-snapshot';
 import { readVerifyKey } from '@pingtoken/shared/crypto';
+import { healthReportSchema, type HealthReport } from '@pingtoken/shared/health-report';
 import { LEASE_LINK, leaseFencesSchema, leaseRequestsSchema, type LeaseFences } from '@pingtoken/shared/lease';
 import { CONFIG_LINK } from '@pingtoken/shared/wire';
 import { deltaEvent, type ConfigJournal, type TestIdentity } from './config-documents.js';
@@ -15,6 +16,7 @@ export class ConfigServer {
   readonly dials: { readonly lastEventId: string | undefined; readonly chain: string | undefined }[] = [];
   readonly acks: ConfigAck[] = [];
   readonly fences: LeaseFences[] = [];
+  readonly healthReports: HealthReport[] = [];
   snapshotRequests = 0;
   /** Changes a snapshot or a delta on its way. */
   spoil: (document: string) => string = (document) => document;
@@ -92,6 +94,9 @@ export class ConfigServer {
     } else if (request.url === CONFIG_LINK.snapshot) {
       this.snapshotRequests += 1;
       response.end(this.spoil(this.journal.snapshot(this.identity)));
+    } else if (request.url === CONFIG_LINK.health) {
+      this.healthReports.push(healthReportSchema.parse(await readJson(request)));
+      response.writeHead(204).end();
     } else if (request.url === LEASE_LINK.requests) {
       response.end(JSON.stringify(this.#grantAll(await readJson(request))));
     } else if (request.url === LEASE_LINK.fences) {

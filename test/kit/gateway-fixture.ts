@@ -38,6 +38,8 @@ export class MemoryConfig implements Snapshot {
   readonly passthrough: ConfigObjectOf<'passthrough-route'>[] = [];
   /** Ids of credentials that are the tenant's own. */
   readonly ownCredentials = new Set<string>();
+  /** Grows when credentials are published anew. */
+  credentialSeq = 1;
   isLoaded = true;
   readonly #tenantId = randomUUID();
   readonly #credentialId = randomUUID();
@@ -97,6 +99,7 @@ export class MemoryConfig implements Snapshot {
       passthroughRoutes: (providerId) => this.passthrough.filter((route) => route.providerId === providerId),
       secretOf: () => this.secret,
       isOwnCredential: (credentialId) => this.ownCredentials.has(credentialId),
+      credentialSeq: () => this.credentialSeq,
     };
   }
 
