@@ -6,6 +6,7 @@ import { createLeaseLink } from './allocation/lease-link.js';
 import { openPool } from './database/sql.js';
 import { readControlPlaneEnvironment } from './environment.js';
 import { createControlPlaneApp } from './graphql/server.js';
+import { createHealthLink } from './health/health-link.js';
 import { createConfigLink } from './publishing/config-link.js';
 import { createConfigLog } from './publishing/config-log.js';
 import { openNotifications } from './publishing/notifications.js';
@@ -41,7 +42,7 @@ const configLink = createConfigLink({
 });
 const { app, stop } = await createControlPlaneApp({
   services,
-  dataPlaneLinks: [configLink.router, createLeaseLink({ pool, logger })],
+  dataPlaneLinks: [configLink.router, createLeaseLink({ pool, logger }), createHealthLink({ pool })],
   trustedProxies: environment.TRUSTED_PROXIES.split(',').filter((range) => range.trim() !== ''),
   logger,
 });

@@ -3,6 +3,7 @@ import { createLeases, type Leases } from './allocation/leases.js';
 import { createBudgets, type Budgets } from './budgets/budgets.js';
 import { createLedger, type Ledger } from './billing/ledger.js';
 import { createCatalogue, type Catalogue } from './catalogue/catalogue-service.js';
+import { createHealthView, type HealthView } from './health/target-health.js';
 import { openPersonKeyDatabase, openPlatformDatabase } from './database/orm.js';
 import { openPool } from './database/sql.js';
 import { createTransactionRunner, type RunTransaction } from './database/transaction.js';
@@ -20,6 +21,7 @@ import { createPriceQuotes, type PriceQuotes } from './pricing/price-quote.js';
 import { createRateCards, type RateCards } from './pricing/rate-cards.js';
 import { createPolicies, type Policies } from './privacy/policies.js';
 import { createPlans, type Plans } from './plans/plans.js';
+import { createCredentials, type Credentials } from './providers/credentials.js';
 import { createProviders, type Providers } from './providers/providers.js';
 import { createDataPlanes, type DataPlanes } from './publishing/data-planes.js';
 import { createRoutePlans, type RoutePlans } from './routes/route-plan.js';
@@ -40,6 +42,8 @@ export interface Services {
   readonly keys: Keys;
   readonly plans: Plans;
   readonly providers: Providers;
+  readonly credentials: Credentials;
+  readonly health: HealthView;
   readonly routes: Routes;
   readonly routePlans: RoutePlans;
   readonly catalogue: Catalogue;
@@ -96,6 +100,8 @@ export async function openServices(settings: ServiceSettings, logger: Logger): P
       contentKeySecret: settings.CONTENT_KEY_SECRET,
       privateUpstreams: settings.PRIVATE_UPSTREAMS,
     }),
+    credentials: createCredentials({ run, contentKeySecret: settings.CONTENT_KEY_SECRET }),
+    health: createHealthView({ run }),
     routes: createRoutes({ run }),
     routePlans: createRoutePlans({ run }),
     catalogue: createCatalogue({

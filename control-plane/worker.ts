@@ -2,6 +2,7 @@ import { pino } from 'pino';
 import { USAGE_QUEUE, type ReadyMessage } from '@pingtoken/shared/wire';
 import { createLeaseCloser } from './allocation/close-leases.js';
 import { openPersonKeyDatabase } from './database/orm.js';
+import { createHealthKeeper } from './health/forget-silent.js';
 import { createPersonVault } from './identity/person-vault.js';
 import { openQueueWorker } from './queue.js';
 import { createPriceAnnouncer } from './workers/announce-prices.js';
@@ -42,6 +43,7 @@ const ownerNotices = createOwnerNotices({ pool, vault, logger });
 const partitions = createUsagePartitions({ database: pool, logger });
 const creditExpiry = createCreditExpiry({ pool, logger });
 const leaseCloser = createLeaseCloser({ pool, logger });
+const healthKeeper = createHealthKeeper({ pool, logger });
 const callLog = environment.LOG_CALLS ? createCallLog({ logger }) : null;
 const processJob = createUsageJobs({
   ingest: createUsageIngest({ pool }),
@@ -67,6 +69,7 @@ announcer.start();
 ownerNotices.start();
 creditExpiry.start();
 leaseCloser.start();
+healthKeeper.start();
 logger.info('the worker is ready');
 const ready: ReadyMessage = { type: 'ready', ports: [] };
 process.send?.(ready);
@@ -85,6 +88,7 @@ async function drain(): Promise<void> {
     ownerNotices.stop(),
     creditExpiry.stop(),
     leaseCloser.stop(),
+    healthKeeper.stop(),
   ]);
   callLog?.flush();
   transport?.close();

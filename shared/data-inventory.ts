@@ -265,6 +265,19 @@ export const PLATFORM_TABLES: Inventory = {
       'which gateways may have the config',
     ),
   ],
+  health_report: [platform('data_plane_id run_id seq received_at', 'when a gateway was heard of')],
+  reported_health: [
+    platform(
+      'data_plane_id kind credential_id tenant_id credential_seq target_id upstream_model since blocked_until is_stated is_breaker_open provider_status outstanding latency_ms stream_latency_ms attempts failures requests_per_minute tokens_per_minute',
+      "in what state the providers' targets are",
+    ),
+  ],
+  credential_fault: [
+    platform(
+      'id credential_id tenant_id credential_seq provider_status opened_at resolved_at resolution',
+      'which credentials were refused by their provider',
+    ),
+  ],
   applied_migration: [platform('id name executed_at', 'state of the schema')],
 };
 

@@ -5,6 +5,7 @@ import { LeasesResolver } from '../allocation/leases.graphql.js';
 import { BillingResolver } from '../billing/billing.graphql.js';
 import { BudgetsResolver } from '../budgets/budgets.graphql.js';
 import { CatalogueResolver } from '../catalogue/catalogue.graphql.js';
+import { HealthResolver } from '../health/health.graphql.js';
 import { IdentityResolver } from '../identity/identity.graphql.js';
 import { KeysResolver } from '../keys/keys.graphql.js';
 import { PlansResolver } from '../plans/plans.graphql.js';
@@ -47,6 +48,7 @@ export function buildApiSchema(): GraphQLSchema {
       LeasesResolver,
       BudgetsResolver,
       DataPlanesResolver,
+      HealthResolver,
     ],
     authChecker: checkPolicy,
     validate: false,

@@ -45,6 +45,9 @@ const updateInput = z.object({
   status: z.enum(['active', 'disabled']).optional(),
 });
 
+// A control character would end the header that carries it.
+export const secretSchema = z.string().regex(/^[\x21-\x7e]{1,2000}$/, 'printable characters without spaces');
+
 const credentialInput = z.object({
   providerId: z.uuid(),
   /** Null for the operator's own, which serves every tenant. */
@@ -53,8 +56,7 @@ const credentialInput = z.object({
     .nullish()
     .transform((id) => id ?? null),
   name: z.string().trim().min(1).max(100),
-  // A control character would end the header that carries it.
-  secret: z.string().regex(/^[\x21-\x7e]{1,2000}$/, 'printable characters without spaces'),
+  secret: secretSchema,
 });
 
 export type ProviderInput = z.input<typeof providerInput>;
@@ -239,7 +241,8 @@ export function openContentKey(secret: string, { id, sealedKey }: { id: string; 
   return decrypt(Buffer.from(secret, 'base64url'), sealedKey, id);
 }
 
-async function currentContentKey({ em }: Transaction, secret: string): Promise<{ id: string; key: Buffer }> {
+/** For other modules' transactions. */
+export async function currentContentKey({ em }: Transaction, secret: string): Promise<{ id: string; key: Buffer }> {
   const [newest] = await em.find(ContentKey, {}, { orderBy: { id: 'desc' }, limit: 1 });
   if (newest !== undefined) return { id: newest.id, key: openContentKey(secret, newest) };
   const id = uuidv7();

@@ -14,6 +14,7 @@ import {
 import { GraphQLDateTimeISO, GraphQLSafeInt } from 'graphql-scalars';
 import type { Capability } from '@pingtoken/shared/config-snapshot';
 import { EXCLUSIONS, type Excluded, type Exclusion } from '@pingtoken/shared/route-candidates';
+import type { HealthOf } from '@pingtoken/shared/route-health';
 import type { Placement } from '@pingtoken/shared/route-plan';
 import type { RoutingStrategy } from '@pingtoken/shared/route-policy';
 import type { Operation } from '@pingtoken/shared/usage-event';
@@ -31,10 +32,10 @@ registerEnumType(placedEnum, {
   name: 'RoutePlacement',
   description: 'LAST_RESORT: nothing that is known to be well is left.',
 });
-const TargetHealthState = { UNKNOWN: 'unknown' } as const;
-registerEnumType(TargetHealthState, {
+const plannedHealthEnum = toEnum(['unknown', 'well', 'cooling-down', 'breaker-open', 'credential-parked']);
+registerEnumType(plannedHealthEnum, {
   name: 'TargetHealthState',
-  description: 'UNKNOWN: each data plane knows for itself, and plans with what it knows.',
+  description: 'By the last report of the data plane; UNKNOWN where it does not tell of the target.',
 });
 
 @InputType('RoutePlanInput', { description: 'A call that is not made, as far as routing looks at it.' })
@@ -60,8 +61,21 @@ class RoutePlanInputType {
   @Field(() => String, { nullable: true, description: 'Session, prompt cache key or user.' })
   stickyKey?: string | null;
 
-  @Field(() => String, { nullable: true, description: 'Where the data plane stands.' })
+  @Field(() => String, { nullable: true, description: 'Where the data plane stands; its own if left out.' })
   region?: string | null;
+
+  @Field(() => ID, {
+    nullable: true,
+    description:
+      'Whose health of targets counts. Left out: of the region, whichever was heard of last; without one, all are well.',
+  })
+  dataPlaneId?: string | null;
+
+  @Field(() => Boolean, {
+    defaultValue: false,
+    description: 'Whether the answer is a stream: its latencies count then.',
+  })
+  streamed!: boolean;
 
   @Field(() => GraphQLDateTimeISO, { nullable: true, description: 'Now if left out.' })
   at?: Date | null;
@@ -105,8 +119,8 @@ class PlannedAttempt {
   @Field(() => placedEnum)
   why!: Placement['why'];
 
-  @Field(() => TargetHealthState)
-  health!: 'unknown';
+  @Field(() => plannedHealthEnum)
+  health!: string;
 }
 
 @ObjectType()
@@ -132,6 +146,15 @@ class RoutePlanType {
   @Field(() => String)
   model!: string;
 
+  @Field(() => ID, {
+    nullable: true,
+    description: 'The data plane whose report was gone by; null where there is none.',
+  })
+  healthFrom!: string | null;
+
+  @Field(() => GraphQLDateTimeISO, { nullable: true })
+  healthReportedAt!: Date | null;
+
   @Field(() => [PlannedAttempt], { description: 'In the order in which they would be tried.' })
   attempts!: PlannedAttempt[];
 
@@ -152,18 +175,25 @@ export class RoutePlanResolver {
     @TenantArgument() tenantId?: string,
   ): Promise<RoutePlanType> {
     const scope = orThrow(chooseScope(viewer, tenantId));
-    const { model, placements, excluded } = orThrow(await services.routePlans.plan(scope, input));
-    return { model, attempts: placements.map(toAttempt), excluded: excluded.map(toExcluded) };
+    const plan = orThrow(await services.routePlans.plan(scope, input));
+    return {
+      model: plan.model,
+      healthFrom: plan.healthFrom?.dataPlaneId ?? null,
+      healthReportedAt: plan.healthFrom?.receivedAt ?? null,
+      attempts: plan.placements.map((placement) => toAttempt(placement, plan.healthOf)),
+      excluded: plan.excluded.map(toExcluded),
+    };
   }
 }
 
-function toAttempt({ candidate, strategy, score, why }: Placement): PlannedAttempt {
+function toAttempt({ candidate, strategy, score, why }: Placement, healthOf: HealthOf): PlannedAttempt {
   const { target, route, provider, model } = candidate;
+  const health = healthOf(target.id, target.credentialId, target.upstreamModel);
   return {
     ...{ targetId: target.id, routeId: route.id, providerId: provider.id, credentialId: target.credentialId },
     ...{ model: model.name, upstreamModel: target.upstreamModel, priority: target.priority, strategy, why },
     score: Number.isFinite(score) ? score : null,
-    health: 'unknown',
+    health: health === undefined ? 'unknown' : (health.blocked ?? 'well'),
   };
 }
 

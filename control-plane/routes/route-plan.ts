@@ -8,15 +8,18 @@ import {
   type RequestFacts,
   type RouteTables,
 } from '@pingtoken/shared/route-candidates';
+import type { HealthOf } from '@pingtoken/shared/route-health';
 import { planAttempts, type Placement } from '@pingtoken/shared/route-plan';
 import { OPERATIONS } from '@pingtoken/shared/usage-event';
 import { checkInput, Refusal, refuse } from '../database/refusal.js';
 import type { RunTransaction, Scope, Transaction } from '../database/transaction.js';
+import { readReportedHealth, targetHealthOf, type DataPlaneHealth } from '../health/reported-health.js';
 import { ApiKey } from '../keys/entities.js';
 import { Plan } from '../plans/entities.js';
 import { RateCard, RateCardVersion } from '../pricing/entities.js';
 import { Credential, Provider, ProviderGrant } from '../providers/entities.js';
 import { modelObject, providerObject, rateCardObject, routeObject } from '../publishing/config-objects.js';
+import { DataPlane } from '../publishing/entities.js';
 import { Tenant } from '../tenants/entities.js';
 import { Model, Route, Target } from './entities.js';
 
@@ -31,6 +34,9 @@ const planInput = z.object({
   stickyKey: z.string().max(512).nullish(),
   /** Where the data plane stands. */
   region: z.string().max(60).nullish(),
+  /** Whose health of targets counts, and whose region where none is given. */
+  dataPlaneId: z.uuid().nullish(),
+  streamed: z.boolean().default(false),
   at: z.date().nullish(),
   /** Of the call's id; the same one gives the same plan. */
   seed: z.int().min(0).max(0xffff_ffff).default(0),
@@ -39,6 +45,10 @@ export type RoutePlanInput = z.input<typeof planInput>;
 
 export interface RoutePlan {
   readonly model: string;
+  /** Whose report of health was gone by; null where there was none. */
+  readonly healthFrom: { readonly dataPlaneId: string; readonly receivedAt: Date } | null;
+  /** Why a target would be tried last or left out, by that report; undefined for what it does not tell of. */
+  readonly healthOf: HealthOf;
   readonly placements: readonly Placement[];
   readonly excluded: readonly Excluded[];
 }
@@ -46,7 +56,8 @@ export interface RoutePlan {
 export interface RoutePlans {
   /**
    * The attempts that a call of the scope's tenant would make, in order, and why each way was placed or left out: by the very
-   * function that data planes plan with. Each data plane knows the health of targets for itself, so that here all are well.
+   * function that data planes plan with. Each data plane knows the health of targets for itself: counted is what the one that is
+   * named has reported last, else the one of the region that was heard of last. Without either, all are well.
    */
   plan(scope: Scope, input: RoutePlanInput): Promise<RoutePlan | Refusal>;
 }
@@ -72,20 +83,44 @@ async function plan(transaction: Transaction, asked: Asked): Promise<RoutePlan |
   const hasCredential = await readCredentials(transaction, caller);
   const excluded: Excluded[] = [];
   const onExcluded = (each: Excluded): void => void excluded.push(each);
-  const facts = toFacts(asked);
-  const { seed } = asked;
+  const dataPlane = await findDataPlane(transaction, asked);
+  if (dataPlane instanceof Refusal) return dataPlane;
+  const { health } = dataPlane;
+  const facts = toFacts(asked, dataPlane.region);
+  const { seed, streamed } = asked;
+  const healthOf: HealthOf = (id, credentialId, upstreamModel) =>
+    health && targetHealthOf(health, { id, credentialId, upstreamModel }, { at: facts.at, streamed });
   const candidates = findCandidates({ model: toModel(model), caller, tables, facts, seed, onExcluded });
   const { rateCards } = tables;
-  const question = { candidates, facts, health: () => undefined, rateCards, hasCredential, seed, onExcluded };
-  return { model: model.name, placements: planAttempts(question).placements, excluded };
+  const question = { candidates, facts, health: healthOf, rateCards, hasCredential, seed, onExcluded };
+  const { placements } = planAttempts(question);
+  return { model: model.name, healthFrom: health ?? null, healthOf, placements, excluded };
 }
 
-function toFacts(asked: Asked): RequestFacts {
+/** @returns the region to plan for, and what is known of health there */
+async function findDataPlane(
+  transaction: Transaction,
+  { dataPlaneId, region = null }: Asked,
+): Promise<{ readonly region: string | null; readonly health: DataPlaneHealth | undefined } | Refusal> {
+  if (dataPlaneId != null) {
+    const dataPlane = await transaction.em.findOne(DataPlane, { id: dataPlaneId });
+    if (dataPlane === null) return refuse('not_found', ['dataPlaneId']);
+    const [health] = await readReportedHealth(transaction, dataPlaneId);
+    return { region: region ?? dataPlane.region, health };
+  }
+  if (region === null) return { region, health: undefined };
+  const inRegion = await transaction.em.find(DataPlane, { region });
+  const ids = new Set(inRegion.map(({ id }) => id));
+  const health = (await readReportedHealth(transaction, null)).find((each) => ids.has(each.dataPlaneId));
+  return { region, health };
+}
+
+function toFacts(asked: Asked, region: string | null): RequestFacts {
   return {
     operation: asked.operation,
     bodyBytes: asked.requestBytes,
     at: (asked.at ?? new Date()).getTime(),
-    region: asked.region ?? null,
+    region,
     needs: () => asked.needs,
     answerCap: () => asked.answerCap ?? undefined,
     stickyKey: () => asked.stickyKey ?? undefined,

@@ -21,6 +21,22 @@ const budgetThresholdVariables = z.object({
   period: z.string(),
 });
 
+const credentialParkedVariables = z.object({
+  credentialId: z.string(),
+  credential: z.string(),
+  provider: z.string(),
+  status: z.int().nullable(),
+  since: z.iso.datetime(),
+  /** Whose it is, seen from who reads this: the operator's own, which serves everyone; a tenant's; the reader's. */
+  whose: z.enum(['everyone', 'tenant', 'own']),
+});
+
+const WHOSE = {
+  everyone: "The credential is the operator's and serves every tenant.",
+  tenant: 'The credential is a tenant’s own, and its owners were told as well.',
+  own: 'The credential is your own.',
+};
+
 /** The texts of mails, plain, one function a template. Each takes the mail's opened variables. */
 export const MAIL_TEMPLATES = {
   'verify-email': (variables: unknown): MailText => {
@@ -66,6 +82,22 @@ export const MAIL_TEMPLATES = {
       text: [
         `Of the budget "${name}", ${amount} ${currency}, ${percent}% is spent in ${period}.`,
         isHard ? 'Calls that would exceed it are refused.' : 'It refuses nothing: calls go on.',
+        '',
+      ].join('\n\n'),
+    };
+  },
+  'credential-parked': (variables: unknown): MailText => {
+    const { credentialId, credential, provider, status, since, whose } = credentialParkedVariables.parse(variables);
+    const said = status === null ? 'refuses it' : `refuses it with status ${status}`;
+    return {
+      subject: `${provider} refuses a credential`,
+      text: [
+        `Since ${since} the credential "${credential}" (${credentialId}) is not used: ${provider} ${said}.`,
+        WHOSE[whose],
+        'Calls go by other ways where there are any. From time to time one call is tried with it, and it is used again when ' +
+          'that goes well.',
+        'Where the account at the provider is in order again, `resumeCredential` puts it back to use at once; ' +
+          '`replaceCredentialSecret` gives it another secret.',
         '',
       ].join('\n\n'),
     };

@@ -6,15 +6,19 @@ import type { PersonVault } from '../identity/person-vault.js';
 import { enqueueMail, type MailDraft } from './enqueue-mail.js';
 import { createOutboxConsumer, type OutboxConsumer } from './outbox-consumer.js';
 
-/** What the ledger has put into the outbox of `tell-owners`: ids and amounts (units) only. */
+/** What was put into the outbox of `tell-owners`: ids and amounts (units) only. */
 const noticeSchema = z.discriminatedUnion('notice', [
   z.object({ notice: z.literal('low-balance'), currency: z.string(), balance: z.string().regex(/^-?\d+$/) }),
   z.object({ notice: z.literal('budget-threshold'), budgetId: z.uuid(), windowFrom: z.int(), percent: z.int() }),
+  z.object({ notice: z.literal('credential-parked'), faultId: z.uuid() }),
 ]);
 type Notice = z.infer<typeof noticeSchema>;
 type MailText = Pick<MailDraft, 'template' | 'variables'>;
 
-/** Turns what the owners of a tenant are to know about its money into mails, one for each of them, all or none. */
+/**
+ * Turns what the owners of a tenant are to know into mails, one for each of them, all or none. The operator's own are its
+ * operators.
+ */
 export function createOwnerNotices(options: {
   readonly pool: ConnectionPool;
   readonly vault: PersonVault;
@@ -26,11 +30,11 @@ export function createOwnerNotices(options: {
     ...options,
     topic: 'tell-owners',
     handle: async (connection, { tenant_id: tenantId, payload }) => {
-      const mail = await write(connection, noticeSchema.parse(payload));
+      const mail = await write(connection, noticeSchema.parse(payload), tenantId);
       if (mail === null) return;
       const { rows } = await connection.query<{ person_id: string }>({
         name: 'owners-of-tenant',
-        text: `select distinct person_id from member where tenant_id = $1 and role = 'owner' order by person_id`,
+        text: `select distinct person_id from member where tenant_id = $1 and role in ('owner', 'operator') order by person_id`,
         values: [tenantId],
       });
       for (const { person_id: personId } of rows) await enqueueMail(connection, vault, { ...mail, tenantId, personId });
@@ -38,12 +42,23 @@ export function createOwnerNotices(options: {
   });
 }
 
-async function write(connection: Connection, notice: Notice): Promise<MailText | null> {
-  if (notice.notice === 'low-balance') {
-    const { currency, balance } = notice;
-    return { template: 'low-balance', variables: { currency, balance: formatAmount(BigInt(balance)) } };
+async function write(connection: Connection, notice: Notice, tenantId: string): Promise<MailText | null> {
+  switch (notice.notice) {
+    case 'low-balance': {
+      const { currency, balance } = notice;
+      return { template: 'low-balance', variables: { currency, balance: formatAmount(BigInt(balance)) } };
+    }
+    case 'budget-threshold':
+      return writeOfBudget(connection, notice);
+    case 'credential-parked':
+      return writeOfFault(connection, notice.faultId, tenantId);
   }
-  const { budgetId, windowFrom, percent } = notice;
+}
+
+async function writeOfBudget(
+  connection: Connection,
+  { budgetId, windowFrom, percent }: Extract<Notice, { notice: 'budget-threshold' }>,
+): Promise<MailText | null> {
   const { rows } = await connection.query<BudgetRow>({
     name: 'budget-to-tell-of',
     text: `
@@ -70,4 +85,38 @@ interface BudgetRow {
   readonly period: string;
   readonly time_zone: string;
   readonly first_day: string;
+}
+
+/** Of every fault, also of one that is over by now: it happened. */
+async function writeOfFault(connection: Connection, faultId: string, tenantId: string): Promise<MailText | null> {
+  const { rows } = await connection.query<FaultRow>({
+    name: 'fault-to-tell-of',
+    text: `
+      select fault.credential_id, fault.tenant_id, fault.provider_status, fault.opened_at, credential.name,
+        provider.name as provider
+      from credential_fault fault
+        join credential on credential.id = fault.credential_id
+        join provider on provider.id = credential.provider_id
+      where fault.id = $1`,
+    values: [faultId],
+  });
+  const [fault] = rows;
+  if (fault === undefined) return null;
+  return {
+    template: 'credential-parked',
+    variables: {
+      ...{ credentialId: fault.credential_id, credential: fault.name, provider: fault.provider },
+      ...{ status: fault.provider_status, since: fault.opened_at.toISOString() },
+      whose: fault.tenant_id === null ? 'everyone' : fault.tenant_id === tenantId ? 'own' : 'tenant',
+    },
+  };
+}
+
+interface FaultRow {
+  readonly credential_id: string;
+  readonly tenant_id: string | null;
+  readonly provider_status: number | null;
+  readonly opened_at: Date;
+  readonly name: string;
+  readonly provider: string;
 }

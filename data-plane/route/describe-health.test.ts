@@ -4,7 +4,7 @@ import { healthReportSchema, MAX_REPORTED, type HealthReport } from '@pingtoken/
 import type { FailureKind } from './failure.js';
 import { createHealth, type AttemptedTarget, type AttemptResult, type Health } from './health.js';
 
-const target = (credentialId = randomUUID()): AttemptedTarget => ({
+const target = (credentialId: string = randomUUID()): AttemptedTarget => ({
   ...{ targetId: randomUUID(), credentialId, upstreamModel: 'a model', streamed: true },
 });
 const failed = (kind: FailureKind, status = 500, retryAfterMs?: number): AttemptResult => ({

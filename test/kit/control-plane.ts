@@ -6,6 +6,7 @@ import { createSigningPair, createSymmetricKey, type SigningPair } from '@pingto
 import { createLeaseLink } from '../../control-plane/allocation/lease-link.js';
 import { createControlPlaneApp } from '../../control-plane/graphql/server.js';
 import { openPool } from '../../control-plane/database/sql.js';
+import { createHealthLink } from '../../control-plane/health/health-link.js';
 import { install } from '../../control-plane/installation.js';
 import { createConfigLink } from '../../control-plane/publishing/config-link.js';
 import { createConfigLog } from '../../control-plane/publishing/config-log.js';
@@ -86,7 +87,7 @@ export async function startControlPlane(
   });
   const { app, stop } = await createControlPlaneApp({
     services,
-    dataPlaneLinks: [configLink.router, createLeaseLink({ pool, logger })],
+    dataPlaneLinks: [configLink.router, createLeaseLink({ pool, logger }), createHealthLink({ pool })],
     trustedProxies: [],
     logger,
   });
