@@ -22,6 +22,7 @@ import { UPGRADE_HEADERS } from './realtime/refuse-upgrade.js';
 import { createRequestId, receive, type Received } from './receive.js';
 import { createKeptThings, type KeptThings } from './resources/kept-things.js';
 import { createHealth, type Health } from './route/health.js';
+import { RetryBudgets } from './route/retry-budget.js';
 import { route } from './route/route.js';
 import { seedOf } from './route/seed.js';
 import type { Snapshot } from './snapshot.js';
@@ -71,10 +72,11 @@ export function createGateway({ state, environment, region = null, logger }: Gat
     headersTimeoutMs: environment.UPSTREAM_HEADERS_TIMEOUT_MS,
     idleTimeoutMs: environment.IDLE_TIMEOUT_MS,
   };
+  const totalTimeoutMs = environment.UPSTREAM_TOTAL_TIMEOUT_MS;
+  const walking = { health, budgets: new RetryBudgets(Date.now), random: Math.random, totalTimeoutMs };
   const forwarder = createForwarder({
-    health,
+    walking,
     ...timeouts,
-    totalTimeoutMs: environment.UPSTREAM_TOTAL_TIMEOUT_MS,
     commentIntervalMs: environment.STREAM_COMMENT_INTERVAL_MS,
     privateUpstreams: environment.PRIVATE_UPSTREAMS,
     snapshot,

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ErrorCode } from '@pingtoken/shared/error-code';
 import type { Outcome } from '@pingtoken/shared/usage-event';
-import type { MeteredCall } from '../meter/meter.js';
+import type { AttemptMeter } from '../meter/attempt-meter.js';
 import type { ErrorAnswer } from '../route/failure.js';
 
 /** What the provider's answer begins with. */
@@ -28,10 +28,13 @@ export interface Answer {
 
 /** What an answer is given to. */
 export interface Recipient {
-  readonly call: MeteredCall;
-  /** Sends the head. */
+  readonly meter: AttemptMeter;
+  /** Sends the head, at the latest with the first piece. */
   begin(status: number, headers: readonly string[]): void;
-  /** Sends the head of a stream, at once; from here on silence is filled with comments. */
+  /**
+   * Sends the head of a stream: at once, or, where another attempt could still take over, with the first event that is worth
+   * sending. From there on silence is filled with comments.
+   */
   beginStream(status: number, headers: readonly string[]): void;
   /** Sends a piece. A caller that does not take it makes the provider wait. */
   write(piece: Buffer | string): void;
@@ -41,12 +44,19 @@ export interface Recipient {
    * @param send called when the end is written
    */
   finish(outcome: Outcome, status: number | null, send: () => void): void;
+  /** What was sent so far is held back, and another attempt may take over. */
+  readonly isHeld: boolean;
   /**
    * The provider has answered with an error.
-   * @returns whether another attempt is made in its place, so that the caller hears nothing of it
+   * @param tell gives it to the caller and ends the call: not called where another attempt takes its place
    */
-  refused(answer: ErrorAnswer): boolean;
-  /** Ends the call as failed, see `Relay.fail`. */
+  refused(answer: ErrorAnswer, tell: () => void): void;
+  /**
+   * The provider reports an error inside its stream.
+   * @param tell gives it to the caller: not called where another attempt takes its place
+   */
+  erred(tell: () => void): void;
+  /** Ends the call as failed, see `Exchange.fail`. */
   fail(code: ErrorCode, outcome: Outcome, reason: string): void;
   /** Ends the exchange with the provider at once. */
   abortProvider(): void;

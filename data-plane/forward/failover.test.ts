@@ -36,7 +36,7 @@ const reset = (request: IncomingMessage): void => {
 beforeEach(async () => {
   first = await startUpstream(serve);
   second = await startUpstream(serve);
-  gateway = await startGateway(first.baseUrl, { UPSTREAM_HEADERS_TIMEOUT_MS: 2_000 });
+  gateway = await startGateway(first.baseUrl, { UPSTREAM_HEADERS_TIMEOUT_MS: 5_000 });
   useBoth({});
 });
 

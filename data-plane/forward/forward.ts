@@ -1,12 +1,15 @@
 import type { Logger } from 'pino';
 import type { MeteredCall } from '../meter/meter.js';
 import type { Snapshot } from '../snapshot.js';
-import type { Health } from '../route/health.js';
-import { RetryBudgets } from '../route/retry-budget.js';
+import type { PlannedAttempt } from '../route/route.js';
+import { isRefusal } from '../http-error.js';
 import { AttemptWalk, type WalkTools } from './attempt-walk.js';
+import type { Exchange } from './exchange.js';
 import { createJsonCaller, type UpstreamTimeouts } from './json-call.js';
 import { createKeepAliveComments } from './keep-alive-comments.js';
 import { OpenCalls } from './open-calls.js';
+import { createPreparer } from './outgoing.js';
+import type { Outgoing, Prepared } from './prepared-call.js';
 import { createProxyCaller } from './proxy-call.js';
 import { Relay } from './relay.js';
 import { createUpstreamAddresses, type UpstreamAddressOptions } from './upstream-address.js';
@@ -22,25 +25,22 @@ export interface Forwarder {
 }
 
 export interface ForwarderOptions extends UpstreamTimeouts, Partial<UpstreamAddressOptions> {
-  /** Longest time from admission to the end of a call; looked at once a second. */
-  readonly totalTimeoutMs: number;
   /** Longest silence inside a stream before its caller gets a comment. */
   readonly commentIntervalMs: number;
   readonly snapshot: Snapshot;
-  readonly health: Health;
+  readonly walking: WalkTools;
   readonly logger: Logger;
 }
 
 const SWEEP_MS = 1_000;
 
-/** Attempts are made one after another, in the order of the call's list, until one is answered. */
+/** Attempts are made in the order of the call's list, until one is answered. */
 export function createForwarder({
   snapshot,
-  health,
+  walking,
   logger,
   privateUpstreams = [],
   resolve,
-  totalTimeoutMs,
   commentIntervalMs,
   ...timeouts
 }: ForwarderOptions): Forwarder {
@@ -49,18 +49,17 @@ export function createForwarder({
   const jsonCaller = createJsonCaller({ timeouts, addresses });
   const proxyCaller = createProxyCaller({ timeouts, addresses });
   const comments = createKeepAliveComments({ intervalMs: commentIntervalMs });
-  const send = (relay: Relay): void => {
-    const { outgoing } = relay.call.routed;
+  const send = (exchange: Exchange): void => {
+    const { outgoing } = exchange.meter.routed;
     if (outgoing === undefined) throw new TypeError('a call that is not sent as one request');
-    if (outgoing.client === 'proxy') proxyCaller.send(relay, outgoing);
-    else jsonCaller.send(relay, outgoing);
+    if (outgoing.client === 'proxy') proxyCaller.send(exchange, outgoing);
+    else jsonCaller.send(exchange, outgoing);
   };
-  const relayOptions = { openCalls: open, idleTimeoutMs: timeouts.idleTimeoutMs, comments, logger, send };
-  const budgets = new RetryBudgets(Date.now);
-  const tools: WalkTools = { health, budgets, random: Math.random, totalTimeoutMs };
+  const { idleTimeoutMs } = timeouts;
+  const relayOptions = { openCalls: open, idleTimeoutMs, maxHoldMs: commentIntervalMs, comments, logger, send };
   let checked = snapshot.catalogue;
   const sweep = setInterval(() => {
-    cutOverdue(open, totalTimeoutMs);
+    cutOverdue(open, walking.totalTimeoutMs);
     if (snapshot.catalogue === checked) return;
     checked = snapshot.catalogue;
     cutRevoked(open, snapshot);
@@ -71,7 +70,7 @@ export function createForwarder({
       const relay = new Relay(call, relayOptions);
       // The caller may have left while its request was looked at.
       if (relay.isOver) return;
-      relay.start(call.attempt.targetId === null ? undefined : new AttemptWalk(call, tools));
+      relay.start(call.attempt.targetId === null ? undefined : walkOf(call.routed, walking));
     },
     openCalls: () => open.size,
     cutCall: (requestId) => {
@@ -89,6 +88,18 @@ export function createForwarder({
       await jsonCaller.close();
     },
   };
+}
+
+function walkOf(routed: Prepared, tools: WalkTools): AttemptWalk<Outgoing> {
+  let prepare: ReturnType<typeof createPreparer> | undefined;
+  const prepareAttempt = (attempt: PlannedAttempt): Outgoing | undefined => {
+    if (routed.task.kind !== 'metered') return undefined;
+    prepare ??= createPreparer(routed, routed.task.request);
+    const outgoing = prepare(attempt);
+    // Where a count is made here nothing is sent.
+    return isRefusal(outgoing) || outgoing.writeCount !== undefined ? undefined : outgoing;
+  };
+  return new AttemptWalk(routed, prepareAttempt, tools);
 }
 
 /**

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { Agent, type Dispatcher } from 'undici';
 import { addressOf } from '../provider-address.js';
 import type { AnswerEditor, Outgoing } from './prepared-call.js';
-import type { Relay, UpstreamSource } from './relay.js';
+import type { Exchange, UpstreamSource } from './exchange.js';
 import { createUpstreamConnector, UpstreamRefusedError, type UpstreamAddresses } from './upstream-address.js';
 import { upstreamHeaders } from './upstream-headers.js';
 
@@ -18,7 +18,7 @@ export interface UpstreamCallerOptions {
 }
 
 export interface JsonCaller {
-  send(relay: Relay, outgoing: Outgoing): void;
+  send(exchange: Exchange, outgoing: Outgoing): void;
   close(): Promise<void>;
 }
 
@@ -33,14 +33,14 @@ export function createJsonCaller({ timeouts, addresses }: UpstreamCallerOptions)
     pipelining: 1,
   });
   return {
-    send: (relay, outgoing) => {
-      const { routed, attempt } = relay.call;
+    send: (exchange, outgoing) => {
+      const { routed, attempt } = exchange.meter;
       const { origin, basePath } = addressOf(attempt.provider);
       const { path, body } = outgoing;
       const method = routed.request.method ?? 'POST';
       const headers = upstreamHeaders(routed, attempt, outgoing);
-      const call = new JsonCall(relay, outgoing);
-      relay.attach(call);
+      const call = new JsonCall(exchange, outgoing);
+      exchange.attach(call);
       agent.dispatch({ origin, path: basePath + path, method, headers, body }, call);
     },
     close: () => agent.destroy(),
@@ -66,7 +66,7 @@ class JsonCall implements Dispatcher.DispatchHandler, UpstreamSource {
   readonly #editor: AnswerEditor | undefined;
 
   constructor(
-    private readonly relay: Relay,
+    private readonly exchange: Exchange,
     { editAnswer }: Outgoing,
   ) {
     this.#editor = editAnswer?.();
@@ -76,19 +76,19 @@ class JsonCall implements Dispatcher.DispatchHandler, UpstreamSource {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
     if (this.#isAborted) this.abort();
-    else this.relay.sent();
+    else this.exchange.sent();
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     // 1xx: the answer itself is still to come.
     if (status < 200 || this.#isAborted) return;
-    this.relay.head(status, this.#editor === undefined ? headers : { ...headers, 'content-length': undefined });
+    this.exchange.head(status, this.#editor === undefined ? headers : { ...headers, 'content-length': undefined });
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#isAborted) return;
     const bytes = this.#editor === undefined ? chunk : this.#editor.push(chunk);
-    if (bytes.length > 0) this.relay.data(bytes);
+    if (bytes.length > 0) this.exchange.data(bytes);
   }
 
   onResponseEnd(): void {
@@ -96,15 +96,15 @@ class JsonCall implements Dispatcher.DispatchHandler, UpstreamSource {
     this.#controller = undefined;
     if (this.#isAborted) return;
     const last = this.#editor?.end();
-    if (last !== undefined && last.length > 0) this.relay.data(last);
-    this.relay.end();
+    if (last !== undefined && last.length > 0) this.exchange.data(last);
+    this.exchange.end();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#isAborted) return;
     const { code } = error as NodeJS.ErrnoException;
-    if (TIMEOUTS.has(code) || code === 'ETIMEDOUT') this.relay.fail('upstream_timeout', 'timed-out', code ?? '');
-    else this.relay.fail('upstream_failed', 'provider-failed', failureReason(error));
+    if (TIMEOUTS.has(code) || code === 'ETIMEDOUT') this.exchange.fail('upstream_timeout', 'timed-out', code ?? '');
+    else this.exchange.fail('upstream_failed', 'provider-failed', failureReason(error));
   }
 
   pause(): void {

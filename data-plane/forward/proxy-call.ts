@@ -1,22 +1,23 @@
-import { ServerResponse, type ClientRequest, type IncomingMessage } from 'node:http';
+import { IncomingMessage, ServerResponse, type ClientRequest } from 'node:http';
 import { Readable } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { createProxyMiddleware, type Options } from 'http-proxy-middleware';
 import { failureReason, type UpstreamCallerOptions, type UpstreamTimeouts } from './json-call.js';
 import { addressOf } from '../provider-address.js';
 import type { Outgoing } from './prepared-call.js';
-import type { Relay, UpstreamSource } from './relay.js';
+import type { Exchange, UpstreamSource } from './exchange.js';
 import { createUpstreamAgents, type UpstreamAgents } from './upstream-address.js';
 import { upstreamHeaders } from './upstream-headers.js';
 
 export interface ProxyCaller {
-  send(relay: Relay, outgoing: Outgoing): void;
+  send(exchange: Exchange, outgoing: Outgoing): void;
   close(): void;
 }
 
 /**
  * Makes calls whose bodies are no JSON: forms, and what is passed through; over http-proxy-middleware. The body was received
- * whole before, under the same limits as any other; the answer goes through the same {@link Relay}.
+ * whole before, under the same limits as any other; the answer goes through the same
+ * {@link Exchange}.
  */
 export function createProxyCaller({ timeouts, addresses }: UpstreamCallerOptions): ProxyCaller {
   const calls = new WeakMap<IncomingMessage, ProxyCall>();
@@ -38,13 +39,13 @@ export function createProxyCaller({ timeouts, addresses }: UpstreamCallerOptions
     ],
   });
   return {
-    send: (relay, outgoing) => {
-      const { request } = relay.call.routed;
-      const call = new ProxyCall(relay, outgoing, timeouts);
+    send: (exchange, outgoing) => {
+      const call = new ProxyCall(exchange, outgoing, timeouts);
+      const request = standIn(exchange, outgoing);
       calls.set(request, call);
-      relay.attach(call);
-      // A stand-in without a socket: the middleware destroys its response when the provider's ends early, and the caller's
-      // has to take the error first.
+      exchange.attach(call);
+      // Without a socket: the middleware destroys its response when the provider's ends early, and the caller's has to take
+      // the error first.
       proxy(request, new ServerResponse(request), (error) => {
         if (error !== undefined) call.onError(error as Error);
       }).catch((error: unknown) => {
@@ -59,23 +60,32 @@ export function createProxyCaller({ timeouts, addresses }: UpstreamCallerOptions
 }
 
 /**
- * Replaces the request's head by the one for the provider: the middleware copies all that it finds there. Attacks that the
- * list ends: a `Trailer` header crashes httpxy 0.5; a `Connection` header names others for removal; the caller's key, cookie
- * or address would reach the provider.
+ * A request that has the head for the provider and stands in for the caller's, for the middleware copies all that it finds
+ * there; and one for each attempt, so that what is still heard of one that failed is not taken for the next one's. Attacks
+ * that this ends: a `Trailer` header crashes httpxy 0.5; a `Connection` header names others for removal; the caller's key,
+ * cookie or address would reach the provider.
  */
+function standIn({ meter: { routed, attempt } }: Exchange, outgoing: Outgoing): IncomingMessage {
+  const { socket, method } = routed.request;
+  const { body, path } = outgoing;
+  const request = new IncomingMessage(socket);
+  request.httpVersion = '1.1';
+  request.httpVersionMajor = 1;
+  request.httpVersionMinor = 1;
+  if (method !== undefined) request.method = method;
+  request.url = path;
+  const list = upstreamHeaders(routed, attempt, outgoing);
+  for (let at = 0; at < list.length; at += 2) request.headers[list[at] ?? ''] = list[at + 1];
+  if (body.length > 0 || method !== 'GET') request.headers['content-length'] = String(body.length);
+  return request;
+}
+
+/** Where the request goes, and what it carries. */
 function prepare(call: ProxyCall | undefined, options: Options, agents: UpstreamAgents) {
   if (call === undefined) throw new TypeError('a request to the proxy without a call');
-  const { relay, outgoing } = call;
-  const { routed, attempt } = relay.call;
-  const { request } = routed;
+  const { exchange, outgoing } = call;
   const { body } = outgoing;
-  const { origin, basePath } = addressOf(attempt.provider);
-  const headers: IncomingMessage['headers'] = {};
-  const list = upstreamHeaders(routed, attempt, outgoing);
-  for (let at = 0; at < list.length; at += 2) headers[list[at] ?? ''] = list[at + 1];
-  if (body.length > 0 || request.method !== 'GET') headers['content-length'] = String(body.length);
-  request.headers = headers;
-  request.url = outgoing.path;
+  const { origin, basePath } = addressOf(exchange.meter.attempt.provider);
   options.buffer = Readable.from(body.length > 0 ? [body] : []);
   options.agent = origin.startsWith('https:') ? agents.https : agents.http;
   return origin + basePath;
@@ -88,7 +98,7 @@ class ProxyCall implements UpstreamSource {
   #isAborted = false;
 
   constructor(
-    readonly relay: Relay,
+    readonly exchange: Exchange,
     readonly outgoing: Outgoing,
     private readonly timeouts: UpstreamTimeouts,
   ) {}
@@ -106,37 +116,42 @@ class ProxyCall implements UpstreamSource {
     }
     const { socket } = request;
     if (socket?.connecting !== true) {
-      this.#sent();
+      this.#onConnected();
       return;
     }
     this.#expect(this.timeouts.connectTimeoutMs);
     socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => {
-      this.#sent();
+      this.#onConnected();
     });
   }
 
   onAnswer(answer: IncomingMessage): void {
     this.#answer = answer;
+    answer.on('error', (error) => {
+      this.onError(error);
+    });
+    if (this.#isAborted) {
+      answer.destroy();
+      return;
+    }
     this.#expect(this.timeouts.idleTimeoutMs);
-    this.relay.head(answer.statusCode ?? 502, answer.headers);
+    this.exchange.head(answer.statusCode ?? 502, answer.headers);
     answer.on('data', (chunk: Buffer) => {
       this.#timer?.refresh();
-      this.relay.data(chunk);
+      this.exchange.data(chunk);
     });
     answer.on('end', () => {
       clearTimeout(this.#timer);
-      if (answer.complete) this.relay.end();
-    });
-    answer.on('error', (error) => {
-      this.onError(error);
+      if (answer.complete) this.exchange.end();
     });
   }
 
   onError(error: Error): void {
     clearTimeout(this.#timer);
+    if (this.#isAborted) return;
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ETIMEDOUT') this.relay.fail('upstream_timeout', 'timed-out', code);
-    else this.relay.fail('upstream_failed', 'provider-failed', failureReason(error));
+    if (code === 'ETIMEDOUT') this.exchange.fail('upstream_timeout', 'timed-out', code);
+    else this.exchange.fail('upstream_failed', 'provider-failed', failureReason(error));
   }
 
   pause(): void {
@@ -157,8 +172,9 @@ class ProxyCall implements UpstreamSource {
     this.#request?.destroy();
   }
 
-  #sent(): void {
-    if (!this.#isAborted) this.relay.sent();
+  #onConnected(): void {
+    if (this.#isAborted) return;
+    this.exchange.sent();
     this.#expect(this.timeouts.headersTimeoutMs);
   }
 
@@ -166,7 +182,7 @@ class ProxyCall implements UpstreamSource {
     clearTimeout(this.#timer);
     if (this.#isAborted) return;
     this.#timer = setTimeout(() => {
-      this.relay.fail('upstream_timeout', 'timed-out', `nothing came for ${withinMs} ms`);
+      this.exchange.fail('upstream_timeout', 'timed-out', `nothing came for ${withinMs} ms`);
     }, withinMs);
   }
 }

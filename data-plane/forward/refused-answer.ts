@@ -35,9 +35,15 @@ export class RefusedAnswer implements Answer {
   }
 
   #tell(body: Buffer): void {
-    const { routed, attempt } = this.recipient.call;
     const { status, headers } = this.head;
-    if (this.recipient.refused({ status, headers, body })) return;
+    this.recipient.refused({ status, headers, body }, () => {
+      this.#passOn(body);
+    });
+  }
+
+  #passOn(body: Buffer): void {
+    const { routed, attempt } = this.recipient.meter;
+    const { status, headers } = this.head;
     const outcome = status >= 500 ? 'provider-failed' : 'provider-refused';
     if (OUR_OWN_FAULTS.has(status)) {
       this.recipient.fail('upstream_failed', outcome, `the provider answered with status ${status}`);

@@ -1,38 +1,26 @@
-import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import type { ErrorCode } from '@pingtoken/shared/error-code';
 import { ERROR_CODES } from '@pingtoken/shared/error-code';
 import type { Outcome } from '@pingtoken/shared/usage-event';
-import { CHAT_DIALECTS } from '../dialects/chat/chat-dialects.js';
-import { SERVICE_TIER_HEADER, tierOf } from '../dialects/service-tier.js';
-import { refuse, sendRefusal } from '../http-error.js';
 import type { MeteredCall } from '../meter/meter.js';
-import { classifyAnswer, type ErrorAnswer, type Failure } from '../route/failure.js';
+import { isRetryable, type Failure } from '../route/failure.js';
 import type { AttemptResult } from '../route/health.js';
-import type { AttemptWalk } from './attempt-walk.js';
-import type { Answer, Recipient } from './answer.js';
-import type { KeepAliveComments, StreamWatch } from './keep-alive-comments.js';
+import type { AttemptWalk, Step } from './attempt-walk.js';
+import { CallerSide, type CallerSideOptions } from './caller-side.js';
+import { Exchange } from './exchange.js';
+import type { StartHead } from './held-start.js';
 import type { Listed, OpenCalls } from './open-calls.js';
-import { takeAnswer } from './take-answer.js';
-
-/** Where an answer comes from, whichever client brings it. */
-export interface UpstreamSource {
-  pause(): void;
-  resume(): void;
-  /** Ends the exchange with the provider at once. */
-  abort(): void;
-}
+import type { Outgoing } from './prepared-call.js';
 
 /** What all calls share. */
-export interface RelayOptions {
+export interface RelayOptions extends CallerSideOptions {
   /** Those on their way, this one among them until it is over. */
   readonly openCalls: OpenCalls<Relay>;
-  /** How long the caller may leave us standing with what it does not take. */
-  readonly idleTimeoutMs: number;
-  readonly comments: KeepAliveComments;
+  /** Longest time that the beginning of a stream is held back, for another provider to take over. */
+  readonly maxHoldMs: number;
   readonly logger: Logger;
-  /** Sends what the call has to send to the provider of its present attempt. */
-  readonly send: (relay: Relay) => void;
+  /** Sends what an attempt has to send to its provider. */
+  readonly send: (exchange: Exchange) => void;
 }
 
 interface Fault {
@@ -42,30 +30,34 @@ interface Fault {
   readonly reason: string;
 }
 
-const EVENT_STREAM = /^text\/event-stream\s*(?:;|$)/i;
+/** What an attempt was refused for, which would be refused everywhere. */
+interface Refused {
+  readonly exchange: Exchange;
+  readonly tell: () => void;
+}
 
 /**
- * Brings one answer from provider to caller: the same for every client that fetches it. A source reports `head`, `data` and
- * `end`, or `fail`, and is told to pause, to go on, or to stop. How each kind of answer is taken, `takeAnswer` knows.
+ * Brings the answer of one of a call's attempts to its caller, and settles the call. Attempts follow each other, each when
+ * the one before has failed; beside one that is late a second one may run, the hedge. The first of the two whose answer
+ * begins to serve is the one that the caller gets. As soon as anything has gone to the caller no other attempt is made.
  */
-export class Relay implements Listed, Recipient {
+export class Relay implements Listed {
   readonly call: MeteredCall;
   place = -1;
   readonly #options: RelayOptions;
-  #source: UpstreamSource | undefined;
   #isOver = false;
-  /** What the caller was given; null until its head is out. */
-  #status: number | null = null;
-  #answer: Answer | undefined;
+  readonly #caller: CallerSide;
+  /** The attempt that the call is about. */
+  #present: Exchange;
+  /** The hedge of the present one, while neither serves. */
+  #rival: Exchange | undefined;
+  #refused: Refused | undefined;
   /** Undefined for what has one way only, of which no health is kept. */
-  #walk: AttemptWalk | undefined;
+  #walk: AttemptWalk<Outgoing> | undefined;
   /** No other attempt is made any more. */
   #isLastAttempt = false;
-  /** Before another attempt of the same target. */
+  /** Before another attempt of the same target, or before the hedge. */
   #pause: NodeJS.Timeout | undefined;
-  #slowCaller: NodeJS.Timeout | undefined;
-  /** Of a stream: fills its silences. */
-  #watch: StreamWatch | undefined;
   readonly #onCallerClose = (): void => {
     this.#callerLeft();
   };
@@ -73,6 +65,8 @@ export class Relay implements Listed, Recipient {
   constructor(call: MeteredCall, options: RelayOptions) {
     this.#options = options;
     this.call = call;
+    this.#caller = new CallerSide(call.routed, options);
+    this.#present = new Exchange(this, call.present, 0);
     options.openCalls.add(this);
     // The socket, not the response: a response that waits behind another one on its connection hears nothing of it.
     const { socket } = call.routed.request;
@@ -84,69 +78,94 @@ export class Relay implements Listed, Recipient {
     return this.#isOver;
   }
 
+  get maxHoldMs(): number {
+    return this.#options.maxHoldMs;
+  }
+
+  /** Whether another attempt than the present one may still be the one that the caller gets. */
+  get mayTurn(): boolean {
+    return this.#rival !== undefined || (this.#walk?.mayGoOn === true && !this.#isLastAttempt);
+  }
+
   /** Sends the call on its way. */
-  start(walk: AttemptWalk | undefined): void {
+  start(walk: AttemptWalk<Outgoing> | undefined): void {
     this.#walk = walk;
     this.#attempt();
   }
 
-  /** A connection is there, and the request goes out on it. */
-  sent(): void {
-    if (!this.#isOver) this.call.routed.timing.waitFor('upstream');
+  /** The answer of an attempt is there, and the caller gets it unless it breaks before a byte of it has gone out. */
+  serves(exchange: Exchange): void {
+    clearTimeout(this.#pause);
+    exchange.served();
+    const loser = exchange === this.#present ? this.#rival : this.#present;
+    this.#turnTo(exchange);
+    this.#refused = undefined;
+    if (loser === undefined || loser === exchange) return;
+    const { requestId } = this.call.routed;
+    this.#options.logger.debug({ requestId, provider: loser.meter.attempt.provider.slug }, 'attempt-outpaced');
+    loser.outpaced();
   }
 
-  attach(source: UpstreamSource): void {
-    this.#source = source;
-    if (this.#isOver) source.abort();
+  get isOpen(): boolean {
+    return this.#caller.status !== null;
   }
 
-  head(status: number, headers: IncomingHttpHeaders): void {
+  /** Sends the head. @param isFollowed something goes out at once behind it */
+  open(head: StartHead, isFollowed: boolean): void {
+    this.#caller.open(head, this.#present, isFollowed);
+  }
+
+  write(piece: Buffer | string): void {
+    this.#caller.write(piece);
+  }
+
+  /** Settles the call as the present attempt has ended, and then gives the caller the rest. */
+  finish(outcome: Outcome, status: number | null, send: () => void): void {
     if (this.#isOver) return;
-    this.call.routed.timing.waitOver();
-    const isStream = EVENT_STREAM.test(headers['content-type'] ?? '');
-    this.call.providerAnswered(status, isStream);
-    this.call.serviceTierReported(tierOf(headers[SERVICE_TIER_HEADER]));
-    const answer = takeAnswer(this, { status, headers, isStream });
-    if (typeof answer === 'string') {
-      this.fail('upstream_failed', 'provider-failed', answer);
-      return;
-    }
-    this.#answer = answer;
-    // A head that has to wait for the whole answer waits for the provider.
-    if (this.#status === null) this.call.routed.timing.waitFor('upstream');
-  }
-
-  data(chunk: Buffer): void {
-    if (this.#isOver) return;
-    this.call.firstByteCame();
-    // What says that it is an error is no answer that others could wait for.
-    if (this.#status !== null) this.#walk?.firstByte();
-    this.#answer?.push(chunk);
-  }
-
-  end(): void {
-    if (this.#isOver) return;
-    this.call.routed.timing.waitOver();
-    this.#answer?.end();
-  }
-
-  refused(answer: ErrorAnswer): boolean {
-    return this.#isReplaced(classifyAnswer(answer, Date.now()));
+    this.#present.ended(resultOf(outcome, this.call.present.providerStatus));
+    this.#close();
+    void this.call.settle(outcome, status).then(send);
   }
 
   /**
-   * Ends the call as failed, by the provider or by us. Before the head is out the caller gets the error; inside a stream it
-   * gets an error event; and in either case the connection is cut where an answer had begun, for a clean end would say that
-   * it was whole.
+   * An attempt has failed: one beside it goes on, or another one takes its place, as long as the caller has been given
+   * nothing.
+   * @param tell ends the call as this attempt has ended
    */
-  fail(code: ErrorCode, outcome: Outcome, reason: string): void {
+  failed(exchange: Exchange, failure: Failure, tell: () => void): void {
     if (this.#isOver) return;
-    if (outcome === 'provider-failed' || outcome === 'timed-out') {
-      const kind =
-        outcome === 'timed-out' ? 'timed-out' : this.call.providerStatus === null ? 'unreachable' : 'server-error';
-      if (this.#isReplaced({ kind, status: this.call.providerStatus, retryAfterMs: undefined })) return;
+    exchange.ended({ kind: 'failed', failure });
+    if (this.#caller.status !== null) {
+      tell();
+      return;
     }
-    this.#stop({ code, outcome, reason }, false);
+    const other = exchange === this.#present ? this.#rival : this.#present;
+    if (other !== undefined) {
+      // What is wrong with the call itself may be told later, and is still not worth losing an answer for.
+      if (isRetryable(failure)) this.#drop(exchange, failure);
+      else this.#refused = { exchange, tell };
+      this.#turnTo(other);
+      return;
+    }
+    const refused = this.#refused;
+    if (refused !== undefined) {
+      this.#drop(exchange, failure);
+      this.#turnTo(refused.exchange);
+      refused.tell();
+      return;
+    }
+    const next = this.#isLastAttempt ? undefined : this.#walk?.next(failure, exchange.place);
+    this.#isLastAttempt = next === undefined;
+    if (next === undefined) tell();
+    else {
+      this.#drop(exchange, failure);
+      this.#goOn(next);
+    }
+  }
+
+  /** Ends the call as failed by us: as {@link stop}, from outside. */
+  fail(code: ErrorCode, outcome: Outcome, reason: string): void {
+    this.stop({ code, outcome, reason });
   }
 
   /**
@@ -154,139 +173,98 @@ export class Relay implements Listed, Recipient {
    * what was delivered. Attack: a thousand streams whose key is revoked before their last word would be free.
    */
   cut(code: ErrorCode, outcome: Outcome, reason: string): void {
-    this.#stop({ code, outcome, reason }, true);
+    this.stop({ code, outcome, reason }, true);
   }
 
-  begin(status: number, headers: readonly string[]): void {
-    this.call.routed.response.writeHead(status, [...headers]);
-    this.#status = status;
-  }
-
-  beginStream(status: number, headers: readonly string[]): void {
-    this.begin(status, headers);
-    const { response } = this.call.routed;
-    response.flushHeaders();
-    // A comment inside an event would break it, so would one behind half of an event.
-    const isInsideEvent = (): boolean => this.#answer?.beforeErrorEvent !== '';
-    this.#watch = this.#options.comments.watch({ response, isInsideEvent });
-  }
-
-  write(piece: Buffer | string): void {
-    this.#watch?.noteWritten();
-    if (!this.call.routed.response.write(piece)) this.#waitForCaller();
-  }
-
-  finish(outcome: Outcome, status: number | null, send: () => void): void {
-    this.#walk?.ended(resultOf(outcome, this.call.providerStatus));
-    this.#close();
-    void this.call.settle(outcome, status).then(send);
-  }
-
-  abortProvider(): void {
-    this.#source?.abort();
-  }
-
-  #attempt(): void {
-    this.#walk?.begin((withinMs) => {
-      this.fail('upstream_timeout', 'timed-out', `the answer did not begin within ${withinMs} ms`);
-    });
-    this.call.routed.timing.waitFor('connect');
-    this.#options.send(this);
-  }
-
-  /** @returns whether another attempt takes the place of the one that failed: only while the caller has been given nothing */
-  #isReplaced(failure: Failure): boolean {
-    if (this.#isOver || this.#walk === undefined) return false;
-    this.#walk.ended({ kind: 'failed', failure });
-    if (this.#status !== null || this.#isLastAttempt) return false;
-    const next = this.#walk.next(failure);
-    if (next === undefined) {
-      this.#isLastAttempt = true;
-      return false;
-    }
+  /**
+   * Ends the call as failed, and tells the caller.
+   */
+  stop({ code, outcome, reason }: Fault, isCharged = false): void {
+    if (this.#isOver) return;
     const { requestId } = this.call.routed;
-    const { kind, status } = failure;
-    this.#options.logger.info({ requestId, provider: this.call.attempt.provider.slug, kind, status }, 'attempt-failed');
-    const source = this.#source;
-    this.#source = undefined;
-    this.#answer = undefined;
-    source?.abort();
-    this.call.moveTo(next.attempt, next.outgoing);
-    if (next.delayMs === 0) this.#attempt();
+    this.#present.ended(resultOf(outcome, this.call.present.providerStatus));
+    const provider = this.call.attempt.provider.slug;
+    this.#options.logger.warn({ requestId, provider, code, outcome, reason }, 'call-failed');
+    this.#close();
+    const settled = this.call.settle(outcome, this.#caller.status ?? ERROR_CODES[code].status, isCharged);
+    void settled.then(() => {
+      this.#caller.tellFault(code);
+    });
+    this.#present.close();
+  }
+
+  /** The present attempt goes out. */
+  #attempt(): void {
+    const exchange = this.#present;
+    const hedgeAfterMs = this.#walk?.hedgeAfterMs(exchange.meter.attempt);
+    if (hedgeAfterMs !== undefined) {
+      this.#pause = setTimeout(() => {
+        this.#hedge();
+      }, hedgeAfterMs);
+    }
+    this.call.routed.timing.waitFor('connect');
+    this.#send(exchange);
+  }
+
+  #send(exchange: Exchange): void {
+    const walked = this.#walk?.begin(exchange.meter.attempt, (withinMs) => {
+      exchange.fail('upstream_timeout', 'timed-out', `the answer did not begin within ${withinMs} ms`);
+    });
+    exchange.began(walked);
+    this.#options.send(exchange);
+  }
+
+  /** The present attempt is late: a second one runs beside it. */
+  #hedge(): void {
+    const step = this.#walk?.hedge();
+    if (step === undefined) return;
+    const rival = new Exchange(this, this.call.open(step.attempt, step.sent), step.place);
+    this.#rival = rival;
+    this.#send(rival);
+  }
+
+  #goOn({ attempt, sent, place, delayMs }: Step<Outgoing>): void {
+    this.#turnTo(new Exchange(this, this.call.open(attempt, sent), place));
+    if (delayMs === 0) this.#attempt();
     else {
       this.call.routed.timing.waitFor('upstream');
       this.#pause = setTimeout(() => {
         this.#attempt();
-      }, next.delayMs);
+      }, delayMs);
     }
-    return true;
   }
 
-  #stop({ code, outcome, reason }: Fault, isCharged: boolean): void {
-    if (this.#isOver) return;
-    this.#walk?.ended(resultOf(outcome, this.call.providerStatus));
-    const { requestId, response } = this.call.routed;
-    const provider = this.call.attempt.provider.slug;
-    this.#options.logger.warn({ requestId, provider, code, outcome, reason }, 'call-failed');
-    this.#close();
-    const settled = this.call.settle(outcome, this.#status ?? ERROR_CODES[code].status, isCharged);
-    void settled.then(() => {
-      this.#tellFault(code, response);
-    });
-    this.abortProvider();
+  /** The call is about this attempt alone. */
+  #turnTo(exchange: Exchange): void {
+    this.call.turnTo(exchange.meter);
+    this.#present = exchange;
+    this.#rival = undefined;
   }
 
-  #tellFault(code: ErrorCode, response: ServerResponse): void {
-    if (this.#status === null) {
-      sendRefusal(this.call.routed, refuse(code));
-      return;
-    }
-    const cut = (): void => {
-      response.destroy();
-    };
-    const event = this.#errorEvent(code);
-    if (event === undefined) cut();
-    else response.write(event, cut);
+  #drop(exchange: Exchange, { kind, status }: Failure): void {
+    const { requestId } = this.call.routed;
+    const provider = exchange.meter.attempt.provider.slug;
+    this.#options.logger.info({ requestId, provider, kind, status }, 'attempt-failed');
+    clearTimeout(this.#pause);
+    exchange.meter.gaveWay();
+    exchange.close();
   }
 
   #close(): void {
     this.#isOver = true;
-    clearTimeout(this.#slowCaller);
     clearTimeout(this.#pause);
-    this.#watch?.stop();
+    this.#caller.close();
+    this.#rival?.ended({ kind: 'abandoned' });
+    this.#rival?.close();
     this.#options.openCalls.delete(this);
     this.call.routed.request.socket.removeListener('close', this.#onCallerClose);
   }
 
-  /** An error inside a stream, in the caller's dialect; undefined where there is no stream of ours to say it in. */
-  #errorEvent(code: ErrorCode): string | undefined {
-    const before = this.#answer?.beforeErrorEvent;
-    if (before === undefined) return undefined;
-    const { dialect, model } = this.call.routed;
-    const writer = CHAT_DIALECTS[dialect].createStreamWriter({ model, wantsUsage: false });
-    return before + writer.push({ kind: 'error', error: { code, message: ERROR_CODES[code].message } });
-  }
-
-  /** Backpressure: a caller that does not read makes the provider wait, not our memory grow. */
-  #waitForCaller(): void {
-    if (this.#slowCaller !== undefined) return;
-    const { response, request } = this.call.routed;
-    this.#source?.pause();
-    this.#slowCaller = setTimeout(() => {
-      request.socket.destroy();
-    }, this.#options.idleTimeoutMs);
-    response.once('drain', () => {
-      clearTimeout(this.#slowCaller);
-      this.#slowCaller = undefined;
-      if (!this.#isOver) this.#source?.resume();
-    });
-  }
-
   #callerLeft(): void {
     if (this.#isOver) return;
-    this.#answer?.giveUp();
-    this.finish('caller-left', this.#status, () => undefined);
-    this.abortProvider();
+    this.#present.giveUp();
+    this.finish('caller-left', this.#caller.status, () => undefined);
+    this.#present.close();
   }
 }
 

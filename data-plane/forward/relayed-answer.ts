@@ -3,17 +3,17 @@ import { parseJson } from '@pingtoken/shared/wire';
 import { isErrorReport } from '../dialects/error-report.js';
 import { readServiceTier } from '../dialects/service-tier.js';
 import { BodyUsage } from '../meter/body-usage.js';
-import type { MeteredCall } from '../meter/meter.js';
+import type { AttemptMeter } from '../meter/attempt-meter.js';
 import { StreamUsage } from '../meter/stream-usage.js';
 import { usageReaderOf, type UsageReader } from '../meter/usage-reader.js';
 import { answerHeaders, contentLength } from './answer-headers.js';
-import type { Answer, AnswerHead, Recipient } from './answer.js';
+import { failUnusable, type Answer, type AnswerHead, type Recipient } from './answer.js';
 import { cleanErrorData } from './clean-error.js';
 
-function headOf({ routed }: MeteredCall, { headers }: AnswerHead): string[] {
+function headOf({ routed }: AttemptMeter, { headers }: AnswerHead): string[] {
   const kind = routed.task.kind === 'metered' ? 'metered' : 'passthrough';
   const lines = answerHeaders(headers, kind);
-  lines.push('x-request-id', routed.requestId, 'server-timing', routed.timing.serverTiming());
+  lines.push('x-request-id', routed.requestId);
   return lines;
 }
 
@@ -31,12 +31,12 @@ export class RelayedBody implements Answer {
     private readonly recipient: Recipient,
     private readonly head: AnswerHead,
   ) {
-    const { call } = recipient;
+    const { meter } = recipient;
     this.#length = contentLength(head.headers);
-    this.#reader = usageReaderOf(call.routed);
-    if (this.#reader === undefined) call.usageReported(call.routed.assumedUsage);
+    this.#reader = usageReaderOf(meter.routed);
+    if (this.#reader === undefined) meter.usageReported(meter.routed.assumedUsage);
     else if (this.#reader.readsBody(head.headers['content-type'])) this.#usage = new BodyUsage(this.#reader.members);
-    const lines = headOf(call, head);
+    const lines = headOf(meter, head);
     if (this.#length !== undefined) lines.push('content-length', String(this.#length));
     recipient.begin(head.status, lines);
   }
@@ -47,14 +47,14 @@ export class RelayedBody implements Answer {
       this.#piece = chunk;
       return;
     }
-    this.recipient.call.passedOn(chunk);
+    this.recipient.meter.passedOn(chunk);
     this.recipient.write(chunk);
   }
 
   end(): void {
     this.#report();
-    if (this.#piece !== undefined) this.recipient.call.passedOn(this.#piece);
-    const { response } = this.recipient.call.routed;
+    if (this.#piece !== undefined) this.recipient.meter.passedOn(this.#piece);
+    const { response } = this.recipient.meter.routed;
     this.recipient.finish('completed', this.head.status, () => {
       endWith(response, this.#piece);
     });
@@ -66,11 +66,11 @@ export class RelayedBody implements Answer {
 
   #report(): void {
     if (this.#reader === undefined) return;
-    const { call } = this.recipient;
+    const { meter } = this.recipient;
     const body = this.#usage?.result() ?? {};
-    call.usageReported(this.#reader.readBody(body));
-    call.serviceTierReported(readServiceTier(body));
-    if (isErrorReport(body)) call.nothingDelivered();
+    meter.usageReported(this.#reader.readBody(body));
+    meter.serviceTierReported(readServiceTier(body));
+    if (isErrorReport(body)) meter.nothingDelivered();
   }
 }
 
@@ -94,9 +94,9 @@ export class RelayedStream implements Answer {
     private readonly recipient: Recipient,
     private readonly head: AnswerHead,
   ) {
-    const { call } = recipient;
-    this.#tap = tapStream(call, usageReaderOf(call.routed));
-    recipient.beginStream(head.status, headOf(call, head));
+    const { meter } = recipient;
+    this.#tap = tapStream(meter, usageReaderOf(meter.routed));
+    recipient.beginStream(head.status, headOf(meter, head));
   }
 
   get beforeErrorEvent(): string {
@@ -105,17 +105,27 @@ export class RelayedStream implements Answer {
 
   push(chunk: Buffer): void {
     const bytes = this.#tap.push(chunk);
-    if (this.#tap.sawError) this.recipient.call.nothingDelivered();
+    if (this.#tap.sawError) {
+      this.recipient.meter.nothingDelivered();
+      this.recipient.erred(() => {
+        if (bytes.length > 0) this.recipient.write(bytes);
+      });
+      return;
+    }
     if (bytes.length === 0) return;
-    this.recipient.call.passedOn(bytes);
+    this.recipient.meter.passedOn(bytes);
     this.recipient.write(bytes);
   }
 
   end(): void {
-    const { call } = this.recipient;
-    const { response } = call.routed;
+    const { meter } = this.recipient;
+    const { response } = meter.routed;
     const last = this.#tap.end();
-    if (last.length > 0) call.passedOn(last);
+    if (last.length > 0) meter.passedOn(last);
+    else if (this.recipient.isHeld && !this.#tap.sawError) {
+      failUnusable(this.recipient, 'the stream ended before it said anything');
+      return;
+    }
     this.recipient.finish(this.#tap.sawError ? 'provider-failed' : 'completed', this.head.status, () => {
       response.end(last);
     });
@@ -126,11 +136,11 @@ export class RelayedStream implements Answer {
   }
 }
 
-function tapStream(call: MeteredCall, reader: UsageReader | undefined): StreamUsage {
-  const { task } = call.routed;
-  const cleanError = (data: string): string => cleanErrorData(data, call.attempt.secret);
+function tapStream(meter: AttemptMeter, reader: UsageReader | undefined): StreamUsage {
+  const { task } = meter.routed;
+  const cleanError = (data: string): string => cleanErrorData(data, meter.attempt.secret);
   if (reader === undefined || task.kind === 'passthrough') {
-    call.usageReported(call.routed.assumedUsage);
+    meter.usageReported(meter.routed.assumedUsage);
     return new StreamUsage({ ...PASSED_THROUGH, cleanError });
   }
   const { dialect, streamed } = task.request;
@@ -141,12 +151,12 @@ function tapStream(call: MeteredCall, reader: UsageReader | undefined): StreamUs
     usageMark: reader.eventMark,
     maxEventBytes: reader.maxEventBytes,
     onData: (data) => {
-      call.usageReported(stream.push({ event: undefined, data }), stream.countsPromptOnly);
+      meter.usageReported(stream.push({ event: undefined, data }), stream.countsPromptOnly);
     },
     tierMark: reader.tierMark,
     onTier: (data) => {
       const tier = readServiceTier(parseOrNothing(data));
-      call.serviceTierReported(tier);
+      meter.serviceTierReported(tier);
       return tier !== undefined;
     },
     cleanError,

@@ -9,7 +9,7 @@ import { TranslatedBody, TranslatedStream } from './translated-answer.js';
  */
 export function takeAnswer(recipient: Recipient, head: AnswerHead): Answer | string {
   const { status, headers, isStream } = head;
-  const { task, outgoing } = recipient.call.routed;
+  const { task, outgoing } = recipient.meter.routed;
   if (status >= 400) return new RefusedAnswer(recipient, head);
   // A redirect is never followed: it could lead our credential, and the tenant's text, to another host.
   if (status < 200 || status >= 300) return `the provider answered with status ${status}`;

@@ -15,7 +15,7 @@ export class TranslatedBody implements Answer {
     private readonly head: AnswerHead,
     translation: Translation | AnswerConversion,
   ) {
-    this.#translator = new AnswerTranslator(translation, recipient.call.routed.model);
+    this.#translator = new AnswerTranslator(translation, recipient.meter.routed.model);
   }
 
   push(chunk: Buffer): void {
@@ -28,18 +28,18 @@ export class TranslatedBody implements Answer {
       failUnusable(this.recipient, 'the answer is not one of the provider’s dialect');
       return;
     }
-    const { call } = this.recipient;
+    const { meter } = this.recipient;
     const { status, headers } = this.head;
-    call.usageReported(answer.usage);
-    call.serviceTierReported(this.#translator.serviceTier);
-    if (answer.usage === undefined) call.passedOn(this.#translator.body());
+    meter.usageReported(answer.usage);
+    meter.serviceTierReported(this.#translator.serviceTier);
+    if (answer.usage === undefined) meter.passedOn(this.#translator.body());
     this.recipient.finish('completed', status, () => {
-      sendJson(call.routed, status, answer.json, answerHeaders({ ...headers, 'content-type': undefined }, 'metered'));
+      sendJson(meter.routed, status, answer.json, answerHeaders({ ...headers, 'content-type': undefined }, 'metered'));
     });
   }
 
   giveUp(): void {
-    this.recipient.call.usageReported(this.#translator.usage());
+    this.recipient.meter.usageReported(this.#translator.usage());
   }
 }
 
@@ -53,20 +53,19 @@ export class TranslatedStream implements Answer {
     private readonly head: AnswerHead,
     translation: Translation,
   ) {
-    const { call } = recipient;
-    const { model, requestId, timing } = call.routed;
+    const { meter } = recipient;
+    const { model, requestId } = meter.routed;
     this.#translator = new StreamTranslator(translation, {
       model,
       onUsage: (usage, ofPromptOnly) => {
-        call.usageReported(usage, ofPromptOnly);
+        meter.usageReported(usage, ofPromptOnly);
       },
       onServiceTier: (tier) => {
-        call.serviceTierReported(tier);
+        meter.serviceTierReported(tier);
       },
-      cleanText: (text) => cleanErrorText(text, call.attempt.secret),
+      cleanText: (text) => cleanErrorText(text, meter.attempt.secret),
     });
-    const lines = ['x-request-id', requestId, 'server-timing', timing.serverTiming()];
-    recipient.beginStream(head.status, [...lines, ...answerHeaders(head.headers, 'metered')]);
+    recipient.beginStream(head.status, ['x-request-id', requestId, ...answerHeaders(head.headers, 'metered')]);
   }
 
   push(chunk: Buffer): void {
@@ -77,8 +76,14 @@ export class TranslatedStream implements Answer {
       failUnusable(this.recipient, `the stream cannot be translated: ${String(error)}`);
       return;
     }
-    if (this.#translator.sawError) this.recipient.call.nothingDelivered();
-    else this.recipient.call.passedOn(chunk);
+    if (this.#translator.sawError) {
+      this.recipient.meter.nothingDelivered();
+      this.recipient.erred(() => {
+        if (text !== '') this.recipient.write(text);
+      });
+      return;
+    }
+    this.recipient.meter.passedOn(chunk);
     if (text !== '') this.recipient.write(text);
   }
 
@@ -88,7 +93,7 @@ export class TranslatedStream implements Answer {
       failUnusable(this.recipient, 'the provider broke off its stream');
       return;
     }
-    const { response } = this.recipient.call.routed;
+    const { response } = this.recipient.meter.routed;
     this.recipient.finish(this.#translator.sawError ? 'provider-failed' : 'completed', this.head.status, () => {
       response.end(last);
     });

@@ -1,5 +1,5 @@
-import type { ServiceTier, Usage } from '@pingtoken/shared/rate-card';
-import type { Attempt, Outcome } from '@pingtoken/shared/usage-event';
+import type { Usage } from '@pingtoken/shared/rate-card';
+import type { Outcome } from '@pingtoken/shared/usage-event';
 import type { AddressRange } from '../environment.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { CallMoney, HeldMoney } from '../leases/call-money.js';
@@ -7,10 +7,11 @@ import type { CallLimits, LimitShare } from '../limits/call-limits.js';
 import type { Observer } from '../observe.js';
 import type { Outgoing, Prepared } from '../forward/prepared-call.js';
 import type { PlannedAttempt } from '../route/route.js';
+import { AttemptMeter } from './attempt-meter.js';
 import { attemptRecord, NOT_COUNTED, type Counted } from './attempt-record.js';
 import { createFactsMemo, factsOfServed } from './call-facts.js';
-import { knownCount, openCounter, promptPart } from './delivered-counter.js';
-import type { DeliveredCounter, TokenEstimator } from './estimate/token-estimator.js';
+import { knownCount, promptPart } from './delivered-counter.js';
+import { isEstimatedOperation, type DeliveredCounter, type TokenEstimator } from './estimate/token-estimator.js';
 import type { ClientSealers } from './seal-client.js';
 import { SpoolUnavailableError, type SharedFacts, type Spool, type StartRecord } from './spool.js';
 
@@ -110,120 +111,56 @@ interface Ending {
  * later is ignored.
  */
 export class MeteredCall {
-  #routed: Prepared;
-  #attempt: PlannedAttempt;
-  /** Attempts that another one has taken the place of. */
-  #failed: Attempt[] | undefined;
+  #present: AttemptMeter;
+  /** Attempts that the call is not about: given up before, or on their way beside the present one. */
+  #others: AttemptMeter[] | undefined;
   readonly #start: StartRecord;
   /** Of the model that was asked for, whichever serves. */
   readonly #asked: SharedFacts;
   readonly #share: LimitShare | undefined;
   readonly #held: HeldMoney | undefined;
   readonly #books: Books;
-  #providerStatus: number | null = null;
-  #firstByteMs: number | null = null;
-  #usage: Usage | undefined;
-  /** The provider has said what its answer took so far. */
-  #hasReported = false;
-  /** The answer has turned out to be an error. */
-  #wasInVain = false;
-  #counter: DeliveredCounter | undefined;
-  #isStream = false;
-  #serviceTier: ServiceTier | undefined;
-  #streamed: boolean;
   #isSettled = false;
 
   constructor(routed: Prepared, { asked, start, share, held }: Opening, books: Books) {
-    this.#routed = routed;
-    this.#attempt = routed.attempts[0];
+    this.#present = new AttemptMeter(routed, routed.attempts[0], books.estimator);
     this.#start = start;
     this.#asked = asked;
     this.#share = share;
     this.#held = held;
     this.#books = books;
-    this.#streamed = routed.streamed;
+  }
+
+  /** The attempt that the call is about: it is billed where it serves. */
+  get present(): AttemptMeter {
+    return this.#present;
   }
 
   /** With what is sent in the present attempt. */
   get routed(): Prepared {
-    return this.#routed;
+    return this.#present.routed;
   }
 
-  /** The one that is on its way. */
   get attempt(): PlannedAttempt {
-    return this.#attempt;
-  }
-
-  /** In the present attempt; null until the provider has answered. */
-  get providerStatus(): number | null {
-    return this.#providerStatus;
-  }
-
-  /**
-   * Another attempt takes the place of the present one, of which nothing has gone to the caller: whatever that one has cost is
-   * ours to pay.
-   */
-  moveTo(attempt: PlannedAttempt, outgoing: Outgoing): void {
-    const failed = attemptRecord(this.#attempt, this.#providerStatus, this.#reported(), this.#serviceTier);
-    (this.#failed ??= []).push(failed);
-    this.nothingDelivered();
-    this.#wasInVain = false;
-    this.#providerStatus = null;
-    this.#usage = undefined;
-    this.#hasReported = false;
-    this.#serviceTier = undefined;
-    this.#attempt = attempt;
-    this.#routed = { ...this.#routed, outgoing };
+    return this.#present.attempt;
   }
 
   get isSettled(): boolean {
     return this.#isSettled;
   }
 
-  providerAnswered(status: number, isStream: boolean): void {
-    this.#providerStatus = status;
-    this.#isStream = isStream;
-    this.#streamed ||= isStream;
+  /** One more attempt goes out, beside the present one until {@link turnTo} says that it takes its place. */
+  open(attempt: PlannedAttempt, outgoing: Outgoing | undefined): AttemptMeter {
+    const meter = new AttemptMeter({ ...this.routed, outgoing }, attempt, this.#books.estimator);
+    (this.#others ??= []).push(meter);
+    return meter;
   }
 
-  firstByteCame(): void {
-    this.#firstByteMs ??= Math.max(0, Date.now() - this.routed.admittedAt);
-  }
-
-  /**
-   * What the provider says it counted; a later report replaces an earlier one, for they are running totals.
-   * @param ofPromptOnly the report was made before the answer, of which it says nothing
-   */
-  usageReported(usage: Usage | undefined, ofPromptOnly = false): void {
-    if (usage === undefined) return;
-    this.#usage = usage;
-    this.#hasReported = !ofPromptOnly;
-    if (ofPromptOnly) return;
-    this.#counter?.discard();
-    this.#counter = undefined;
-  }
-
-  /** By which the provider says that it serves the call; a later word replaces an earlier one. */
-  serviceTierReported(tier: ServiceTier | undefined): void {
-    this.#serviceTier = tier ?? this.#serviceTier;
-  }
-
-  /** Bytes of the provider's answer, untranslated, that were passed on to the caller. They are not copied. */
-  passedOn(bytes: Buffer): void {
-    if (this.#hasReported || this.#wasInVain || this.#isSettled) return;
-    this.#counter ??= openCounter(
-      this.routed,
-      { attempt: this.attempt, isStream: this.#isStream },
-      this.#books.estimator,
-    );
-    this.#counter.push(bytes);
-  }
-
-  /** The provider's answer is an error, whatever came before: it costs nothing, also where the caller leaves because of it. */
-  nothingDelivered(): void {
-    this.#wasInVain = true;
-    this.#counter?.discard();
-    this.#counter = undefined;
+  /** From here on the call is about another of its attempts: of the one until now nothing has gone to the caller. */
+  turnTo(meter: AttemptMeter): void {
+    if (meter === this.#present) return;
+    this.#others = [...(this.#others ?? []).filter((other) => other !== meter), this.#present];
+    this.#present = meter;
   }
 
   /**
@@ -235,58 +172,86 @@ export class MeteredCall {
   settle(outcome: Outcome, status: number | null, isCharged = CHARGED.has(outcome)): Promise<void> {
     if (this.#isSettled) return Promise.resolve();
     this.#isSettled = true;
-    const ending: Ending = { outcome, status, endedAt: Date.now(), isCharged: isCharged && !this.#wasInVain };
+    const present = this.#present;
+    const { counter, firstByteMs } = present;
+    present.close();
+    const ending: Ending = { outcome, status, endedAt: Date.now(), isCharged: isCharged && !present.wasInVain };
     this.#books.observer.callEnded({
       operation: this.routed.operation,
       outcome,
       status,
       durationMs: performance.now() - this.routed.timing.receivedAt,
-      firstByteMs: this.#firstByteMs,
+      firstByteMs,
     });
-    const counter = this.#counter;
-    if (counter === undefined) return this.#write(ending, this.#reported());
-    const known = knownCount(counter);
-    if (isCharged && known === undefined) {
-      this.#finishLater(counter, ending);
+    const reported = present.reported();
+    const known = counter === undefined ? undefined : knownCount(counter);
+    if (counter !== undefined && isCharged && known === undefined) {
+      this.#finishLater(this.#estimate(counter), ending);
       return Promise.resolve();
     }
-    counter.discard();
-    const isAssumed = isCharged && known !== undefined && this.#usage === undefined;
-    return this.#write(ending, isAssumed ? { usage: known, countedBy: 'estimated' } : this.#reported());
+    counter?.discard();
+    const isAssumed = isCharged && known !== undefined && reported.countedBy === 'none';
+    const counted: Counted = isAssumed ? { usage: known, countedBy: 'estimated' } : reported;
+    if (counted.countedBy !== 'none' || this.#cancelled() === undefined) return this.#write(ending, counted);
+    this.#finishLater(Promise.resolve(counted), ending);
+    return Promise.resolve();
   }
 
-  #finishLater(counter: DeliveredCounter, ending: Ending): void {
-    const { unfinished, observer } = this.#books;
-    const finished = counter.result(this.#usage === undefined ? undefined : promptPart(this.#usage)).then((usage) => {
-      observer.tokensEstimated(usage !== undefined);
-      return this.#write(ending, usage === undefined ? this.#reported() : { usage, countedBy: 'estimated' });
-    });
+  async #estimate(counter: DeliveredCounter): Promise<Counted> {
+    const reported = this.#present.reported();
+    const isPromptKnown = reported.countedBy === 'provider';
+    const usage = await counter.result(isPromptKnown ? promptPart(reported.usage) : undefined);
+    this.#books.observer.tokensEstimated(usage !== undefined);
+    return usage === undefined ? reported : { usage, countedBy: 'estimated' };
+  }
+
+  /** @param counting never rejects */
+  #finishLater(counting: Promise<Counted>, ending: Ending): void {
+    const { unfinished } = this.#books;
+    const finish = async (): Promise<void> => {
+      const counted = await counting;
+      const cancelled = counted.countedBy === 'none' ? this.#cancelled() : undefined;
+      const prompt = cancelled === undefined ? undefined : await this.#countPrompt(cancelled);
+      await this.#write(ending, counted, prompt);
+    };
+    const finished = finish();
     unfinished.add(finished);
     void finished.finally(() => unfinished.delete(finished));
   }
 
-  /** An error answer costs nothing, whatever it claims. */
-  #reported(): Counted {
-    const isServed = this.#providerStatus !== null && this.#providerStatus >= 200 && this.#providerStatus < 300;
-    return isServed && this.#usage !== undefined ? { usage: this.#usage, countedBy: 'provider' } : NOT_COUNTED;
+  #cancelled(): AttemptMeter | undefined {
+    return this.#others?.find(({ wasCancelled }) => wasCancelled);
   }
 
-  async #write({ isCharged, ...ending }: Ending, counted: Counted): Promise<void> {
+  /** What the provider of a cancelled attempt was sent, where no other one has said what it comes to. */
+  async #countPrompt({ routed, attempt }: AttemptMeter): Promise<Usage | undefined> {
+    const { operation, outgoing } = routed;
+    if (outgoing === undefined || !isEstimatedOperation(operation)) return undefined;
+    const { dialect } = attempt.provider;
+    return this.#books.estimator.countPrompt({ dialect, requestBody: outgoing.body });
+  }
+
+  /** @param sent what the request comes to, where what is counted does not say so */
+  async #write({ isCharged, ...ending }: Ending, counted: Counted, sent: Usage = counted.usage): Promise<void> {
     const { usage } = counted;
     this.#share?.settle(usage);
-    const last = attemptRecord(this.#attempt, this.#providerStatus, counted, this.#serviceTier);
-    const facts = factsOfServed(this.#asked, this.#attempt);
+    const present = this.#present;
+    const last = present.record(counted);
+    const others = this.#others?.map((other) =>
+      other.wasCancelled ? other.recordCancelled(sent) : other.record(other.reported()),
+    );
+    const facts = factsOfServed(this.#asked, present.attempt);
     const isBilled = isCharged && counted.countedBy !== 'none';
     await this.#books.spool.end({
       ...this.#start,
       ...ending,
-      streamed: this.#streamed,
-      firstByteMs: this.#firstByteMs,
+      streamed: this.#start.streamed || present.isStream,
+      firstByteMs: present.firstByteMs,
       facts,
-      attempts: this.#failed === undefined ? [last] : [...this.#failed, last],
-      billedAttempt: isBilled ? (this.#failed?.length ?? 0) : null,
+      attempts: others === undefined ? [last] : [...others, last],
+      billedAttempt: isBilled ? (others?.length ?? 0) : null,
     });
     const { priceCardVersionId } = facts.values;
-    this.#held?.settle(isBilled ? { priceCardVersionId, usage, serviceTier: this.#serviceTier } : undefined);
+    this.#held?.settle(isBilled ? { priceCardVersionId, usage, serviceTier: present.serviceTier } : undefined);
   }
 }

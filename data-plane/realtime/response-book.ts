@@ -59,7 +59,7 @@ export class ResponseBook {
         return this.#opened(message.responseId);
       case 'response-part': {
         const response = this.#open.get(message.responseId);
-        response?.call.firstByteCame();
+        response?.call.present.firstByteCame();
         response?.tally.add(message.piece);
         return undefined;
       }
@@ -103,7 +103,7 @@ export class ResponseBook {
     if (isRefusal(response)) return response;
     const { call } = response;
     this.#lastUsage = usage ?? this.#lastUsage;
-    call.usageReported(usage);
+    call.present.usageReported(usage);
     assumeIfUnreported(response, usage);
     await call.settle(hasFailed ? 'provider-failed' : 'completed', ANSWERED);
     return undefined;
@@ -117,10 +117,10 @@ export class ResponseBook {
       model === undefined ? { operation: 'realtime', model: own } : { operation: 'transcriptions', model };
     const call = await begin(asked, () => ONE_REQUEST);
     if (isRefusal(call)) return call;
-    call.providerAnswered(ANSWERED, true);
-    call.firstByteCame();
-    call.usageReported(usage);
-    if (usage === undefined) call.passedOn(NOTHING);
+    call.present.providerAnswered(ANSWERED, true);
+    call.present.firstByteCame();
+    call.present.usageReported(usage);
+    if (usage === undefined) call.present.passedOn(NOTHING);
     await call.settle('completed', ANSWERED);
     return undefined;
   }
@@ -129,12 +129,12 @@ export class ResponseBook {
     const tally = new ResponseTally(this.#lastUsage);
     const call = await this.#options.begin({ operation: 'realtime', model: this.#options.model }, () => tally.usage());
     if (isRefusal(call)) return call;
-    call.providerAnswered(ANSWERED, true);
+    call.present.providerAnswered(ANSWERED, true);
     return { call, tally };
   }
 }
 
 /** What was given and not reported is charged as it was counted here. */
 function assumeIfUnreported({ call, tally }: OpenResponse, usage: Usage | undefined): void {
-  if (usage === undefined && tally.hasPieces) call.passedOn(NOTHING);
+  if (usage === undefined && tally.hasPieces) call.present.passedOn(NOTHING);
 }

@@ -133,7 +133,7 @@ export class Upgrader {
         if (!this.#accept(connected.socket, pending)) await call.settle('caller-left', null);
         return;
       case 'refused':
-        call.providerAnswered(connected.status, false);
+        call.present.providerAnswered(connected.status, false);
         await call.settle(connected.status >= 500 ? 'provider-failed' : 'provider-refused', connected.status);
         passRefusal(socket, request, connected);
         return;
@@ -173,7 +173,7 @@ export class Upgrader {
       provider.terminate();
       return false;
     }
-    call.providerAnswered(UPGRADED, true);
+    call.present.providerAnswered(UPGRADED, true);
     this.#converse(caller, provider, call, way);
     return true;
   }

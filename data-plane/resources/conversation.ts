@@ -74,9 +74,9 @@ export class Conversation {
       const { status, body } = await this.tools.exchanger.ask(account, request);
       this.call.routed.timing.waitOver();
       this.#providerStatus = status;
-      this.call.providerAnswered(status, false);
+      this.call.present.providerAnswered(status, false);
       if (status >= 200 && status < 300) {
-        this.call.usageReported(this.call.routed.assumedUsage);
+        this.call.present.usageReported(this.call.routed.assumedUsage);
         return body;
       }
       await this.#passOn(status, body, account.secret);
