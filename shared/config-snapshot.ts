@@ -40,6 +40,8 @@ const tenantObjectSchema = z.object({
   planId: z.uuid().nullable().default(null),
   /** What bounds the tenant as a whole, besides its plan; null where nothing does. */
   limits: limitsSchema.nullable().default(null),
+  /** Who pays in advance is held to what its wallet has. An older control plane says nothing; then that is assumed. */
+  billingMode: z.enum(['prepaid', 'postpaid']).default('prepaid'),
 });
 
 /** What many tenants have in common. */

@@ -312,7 +312,7 @@ export const WIRE_CONTRACTS: Inventory = {
   tenant: [
     group('id seq kind status grantedProviderIds', 'pseudonymous', 'whether and by whom calls may be served'),
     group('endUsers', 'none', 'what providers are told of its end users'),
-    group('planId limits', 'none', 'how much it may call, and by which prices it pays'),
+    group('planId limits billingMode', 'none', 'how much it may call, and by which prices it pays'),
     group('pseudonymKey', 'secret', 'makes the pseudonyms of its end users'),
   ],
   budget: [group('id seq kind tenantId subject subjectId currency', 'pseudonymous', 'which calls need a lease of it')],

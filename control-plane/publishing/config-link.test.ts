@@ -139,7 +139,7 @@ const publishTenantStatus = (status: 'active' | 'suspended') =>
     transaction.publish([
       {
         ...{ kind: 'tenant', id: controlPlane.operator.tenantId, status, grantedProviderIds: [] },
-        ...{ endUsers: 'drop', pseudonymKey: null, planId: null, limits: null },
+        ...{ endUsers: 'drop', pseudonymKey: null, planId: null, limits: null, billingMode: 'prepaid' },
       },
     ]),
   );

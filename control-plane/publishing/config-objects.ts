@@ -13,10 +13,11 @@ import type { Tenant } from '../tenants/entities.js';
 type Draft<Kind extends ConfigObjectDraft['kind']> = Extract<ConfigObjectDraft, { kind: Kind }>;
 
 export function tenantObject(tenant: Tenant, grantedProviderIds: readonly string[]): Draft<'tenant'> {
-  const { id, status, endUsers, planId, limits } = tenant;
+  const { id, status, endUsers, planId, limits, billingMode } = tenant;
   const pseudonymKey = tenant.pseudonymKey.toString('base64url');
   const grants = [...grantedProviderIds];
-  return { kind: 'tenant', id, status, grantedProviderIds: grants, endUsers, pseudonymKey, planId, limits };
+  const terms = { planId, limits, billingMode };
+  return { kind: 'tenant', id, status, grantedProviderIds: grants, endUsers, pseudonymKey, ...terms };
 }
 
 export function planObject({ id, limits, priceCards }: Plan): Draft<'plan'> {

@@ -5,6 +5,7 @@ import { currencySchema, payableSchema } from '../billing/inputs.js';
 import { asQueryable } from '../database/orm-queryable.js';
 import { refuse, type Refusal } from '../database/refusal.js';
 import type { Transaction } from '../database/transaction.js';
+import { publishTenant } from '../providers/providers.js';
 import { Tenant } from '../tenants/entities.js';
 
 /** What was agreed about a tenant's wallet of one currency. */
@@ -69,6 +70,7 @@ export async function setTerms(
     values: [scope.tenantId, currency, creditLimit == null ? '0' : parseAmount(creditLimit).toString()],
   });
   const details = { billingMode, currency, creditLimit: creditLimit ?? null };
+  await publishTenant(transaction, tenant);
   await transaction.audit({ action: 'wallet-terms-set', subjectKind: 'tenant', subjectId: scope.tenantId, details });
   return readTerms(transaction, { currency });
 }

@@ -30,6 +30,7 @@ const tenant: ConfigObjectOf<'tenant'> = {
   pseudonymKey: null,
   planId: null,
   limits: null,
+  billingMode: 'postpaid',
 };
 const member: ConfigObjectOf<'member'> = {
   kind: 'member',

@@ -141,6 +141,7 @@ const PSEUDONYM_KEY_BYTES = 32;
 const PSEUDONYM = 1;
 const HAS_KEY = 2;
 const HAS_PLAN = 4;
+const POSTPAID = 8;
 
 /** id 16, seq 8, grant set 4, status 1, flags 1, pseudonym key 32, limits 4, plan 16. */
 function createTenantTable(limits: InternedValues<Limits | null>) {
@@ -159,11 +160,12 @@ function createTenantTable(limits: InternedValues<Limits | null>) {
       bytes.writeUInt32LE(grants.numberOf(object.grantedProviderIds), start + at.grants);
       bytes.writeUInt32LE(limits.numberOf(object.limits), start + at.limits);
       bytes[start + at.status] = object.status === 'active' ? 1 : 0;
-      const { endUsers, pseudonymKey, planId } = object;
+      const { endUsers, pseudonymKey, planId, billingMode } = object;
       bytes[start + at.flags] =
         (endUsers === 'pseudonym' ? PSEUDONYM : 0) |
         (pseudonymKey === null ? 0 : HAS_KEY) |
-        (planId === null ? 0 : HAS_PLAN);
+        (planId === null ? 0 : HAS_PLAN) |
+        (billingMode === 'postpaid' ? POSTPAID : 0);
       if (pseudonymKey !== null) bytes.write(pseudonymKey, start + at.pseudonymKey, PSEUDONYM_KEY_BYTES, 'base64url');
       if (planId !== null) writeUuid(bytes, start + at.plan, planId);
     },
@@ -186,6 +188,7 @@ function createTenantTable(limits: InternedValues<Limits | null>) {
           (flags & HAS_KEY) === 0 ? null : bytes.toString('base64url', keyStart, keyStart + PSEUDONYM_KEY_BYTES),
         planId: (flags & HAS_PLAN) === 0 ? null : readUuid(bytes, start + at.plan),
         limits: limits.valueOf(bytes.readUInt32LE(start + at.limits)),
+        billingMode: (flags & POSTPAID) === 0 ? 'prepaid' : 'postpaid',
       };
     },
     remove: (id: string): void => {

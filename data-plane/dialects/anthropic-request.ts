@@ -1,4 +1,5 @@
 import type { Refusal } from '../http-error.js';
+import { ANSWER_CAP_FIELDS } from './answer-cap.js';
 import { END_USER_FIELDS, endUserPlaces, endUserSplices, type EndUserSetting } from './end-user.js';
 import { invalidField, isFlag, isModelName, MeteredKeys, readJsonBody } from './json-request.js';
 import { spliceBytes, type Range, type Splice } from './json-scanner.js';
@@ -13,7 +14,7 @@ export interface AnthropicRequest {
   readonly endUserPlaces: ReadonlyMap<string, Range> | undefined;
 }
 
-const METERED = new MeteredKeys('model', 'stream', ...END_USER_FIELDS.anthropic);
+const METERED = new MeteredKeys('model', 'stream', ...ANSWER_CAP_FIELDS.anthropic, ...END_USER_FIELDS.anthropic);
 
 /** https://platform.claude.com/docs/en/api/messages */
 export function readAnthropicBody(bytes: Buffer): AnthropicRequest | Refusal {

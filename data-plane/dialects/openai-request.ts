@@ -1,5 +1,6 @@
 import type { Usage } from '@pingtoken/shared/rate-card';
 import { refuse, type Refusal } from '../http-error.js';
+import { ANSWER_CAP_FIELDS } from './answer-cap.js';
 import { END_USER_FIELDS, endUserPlaces, endUserSplices, type EndUserSetting } from './end-user.js';
 import { decodeKey, invalidField, isFlag, isModelName, MeteredKeys, readJsonBody } from './json-request.js';
 import { scanObject, spliceBytes, type Range, type Splice } from './json-scanner.js';
@@ -46,10 +47,10 @@ type StreamOptionsPlace =
 
 /** What else than the model and the stream decides what is metered. */
 const METERED: Readonly<Record<ReportingOperation, MeteredKeys>> = {
-  'chat-completions': meteredKeys('stream_options'),
-  completions: meteredKeys('stream_options'),
+  'chat-completions': meteredKeys('stream_options', ...ANSWER_CAP_FIELDS['chat-completions']),
+  completions: meteredKeys('stream_options', ...ANSWER_CAP_FIELDS.completions),
   embeddings: meteredKeys(),
-  responses: meteredKeys('background'),
+  responses: meteredKeys('background', ...ANSWER_CAP_FIELDS.responses),
   images: meteredKeys('n'),
   speech: meteredKeys('input', 'stream_format'),
   transcriptions: meteredKeys(),

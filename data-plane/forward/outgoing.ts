@@ -1,5 +1,6 @@
 import type { MeteredRequest, PassthroughTask } from '../admit/admit.js';
 import { editAnthropicRequest } from '../dialects/anthropic-request.js';
+import { insertAnswerCap } from '../dialects/answer-cap.js';
 import type { ChatRequest } from '../dialects/chat/chat.js';
 import { CHAT_DIALECTS, faultOf } from '../dialects/chat/chat-dialects.js';
 import { parseJsonExactly, stringifyExactly } from '../dialects/chat/json.js';
@@ -42,6 +43,14 @@ function first(routed: Routed, attempt: PlannedAttempt, outgoing: Outgoing): Pre
   return { ...routed, attempts: [attempt, ...routed.attempts.filter((each) => each !== attempt)], outgoing };
 }
 
+/** The same call, its answer held to so many tokens, whichever of its attempts comes to serve. */
+export function capAnswer(prepared: Prepared, answerCap: number): Prepared | Refusal {
+  if (prepared.task.kind === 'passthrough') return prepared;
+  const capped = { ...prepared, answerCap };
+  const outgoing = createPreparer(capped, prepared.task.request)(prepared.attempts[0]);
+  return isRefusal(outgoing) ? outgoing : { ...capped, outgoing };
+}
+
 function passedThrough({ request, body }: Routed, { path, query }: PassthroughTask): Outgoing {
   const { connection, 'content-type': contentType, accept } = request.headers;
   const named = connectionTokens(connection);
@@ -68,7 +77,7 @@ export function createPreparer(routed: Routed, given: MeteredRequest): (attempt:
     if (attempt.provider.dialect === request.dialect) return relayed(routed, request, attempt);
     if (routed.operation === 'embeddings') return convertEmbeddings(request, attempt);
     if (routed.operation === 'count-tokens') return convertCount(request, attempt);
-    asked ??= readChat(request, routed.account.tenant);
+    asked ??= readChat(request, routed);
     return isRefusal(asked) ? asked : translated(asked, request, attempt);
   };
 }
@@ -124,7 +133,7 @@ function relayed(routed: Routed, request: MeteredRequest, attempt: PlannedAttemp
     client: isForm ? 'proxy' : 'undici',
     path: ownPath(routed.endpoint, upstreamModel) ?? requestPath({ upstreamModel, streamed }),
     headers: dialect === 'anthropic' ? { ...headers, ...versionHeaders(routed) } : headers,
-    body: edit(request, upstreamModel, routed.account.tenant),
+    body: capped(edit(request, upstreamModel, routed.account.tenant), routed, upstreamModel),
     translation: undefined,
     editAnswer: routed.operation === 'responses' ? responseIdEditor(routed, attempt) : undefined,
   };
@@ -160,6 +169,10 @@ function edit(request: MeteredRequest, upstreamModel: string, setting: EndUserSe
   }
 }
 
+function capped(body: Buffer, { dialect, operation, answerCap }: Routed, upstreamModel: string): Buffer {
+  return answerCap === undefined ? body : insertAnswerCap(body, { dialect, operation, upstreamModel }, answerCap);
+}
+
 /** Which form of the API the body is written in, and which of its previews it uses: without them it means something else. */
 function versionHeaders({ request }: Routed): Readonly<Record<string, string>> {
   const kept: Record<string, string> = {};
@@ -172,11 +185,12 @@ function versionHeaders({ request }: Routed): Readonly<Record<string, string>> {
 
 const VERSION = /^[\w.,: -]{1,1000}$/;
 
-function readChat(request: MeteredRequest, setting: EndUserSetting): ChatRequest | Refusal {
+function readChat(request: MeteredRequest, { account, answerCap }: Routed): ChatRequest | Refusal {
   const { dialect, bytes, model, streamed } = request;
   const read = CHAT_DIALECTS[dialect].readRequest(parseJsonExactly(bytes.toString()), { model, streamed });
   if ('unreadable' in read) return refuse('invalid_request', read.unreadable.field, read.unreadable.message);
-  return showsThoughts(hidesEndUser(read, setting));
+  const asked = showsThoughts(hidesEndUser(read, account.tenant));
+  return answerCap === undefined ? asked : { ...asked, maxOutputTokens: answerCap };
 }
 
 function hidesEndUser({ endUser, ...request }: ChatRequest, setting: EndUserSetting): ChatRequest {

@@ -1,14 +1,15 @@
-import { dearestPriceOf } from '@pingtoken/shared/dearest-price';
 import { priceOf, UnpricedDimensionError } from '@pingtoken/shared/price-of';
-import type { RateCardVersion, ServiceTier, Usage } from '@pingtoken/shared/rate-card';
+import type { ServiceTier, Usage } from '@pingtoken/shared/rate-card';
 import type { Prepared } from '../forward/prepared-call.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import { retryHeaders } from '../limits/limit-headers.js';
 import type { Account, Catalogue } from '../snapshot.js';
+import { answerFor, answerRoomOf } from './answer-room.js';
+import { priceOfCall, versionOf } from './call-price.js';
 import type { Reservation } from './lease-book.js';
 import type { LeaseKeeper } from './lease-keeper.js';
+import { providerToolsOf } from './provider-tools.js';
 import type { LeaseErrorCode } from './refusal-of.js';
-import { pricedBounds, usageBoundsOf } from './usage-bounds.js';
 
 /** What a call's tenant pays for. */
 export interface Billed {
@@ -23,6 +24,8 @@ export interface HeldMoney {
   readonly leaseIds: readonly string[];
   /** Units, on each of the leases. */
   readonly reserved: string;
+  /** Tokens that the call's answer has to be held to, for more is not covered; undefined where its caller's own word holds. */
+  readonly answerCap: number | undefined;
   /** Once the call's end has its place in the spool, or when it never went out. @param billed undefined where nothing is */
   settle(billed?: Billed): void;
 }
@@ -39,17 +42,24 @@ const RETRIED: ReadonlySet<LeaseErrorCode> = new Set(['budget_reserved', 'budget
 export function createCallMoney(keeper: Pick<LeaseKeeper, 'reserve' | 'settle'>): CallMoney {
   return {
     reserve: async (call) => {
-      const price = dearestOf(call);
+      const price = priceOfCall(call);
       if (isRefusal(price)) return price;
       const { account, catalogue, admittedAt: at } = call;
-      const { currency, amount } = price;
+      const { currency } = price;
+      const amount = price.atMost();
+      const room = answerRoomOf(call, price);
       const budgetIds = budgetsOf(account, catalogue, currency);
-      const tenantId = account.tenant.id;
-      const reservation = await keeper.reserve({ tenantId, currency, budgetIds, amount, at });
+      const unbounded =
+        account.tenant.billingMode === 'postpaid' && budgetIds.length === 0 ? undefined : refuseUnbounded(call);
+      if (unbounded !== undefined) return unbounded;
+      const scopes = { tenantId: account.tenant.id, currency, budgetIds };
+      const reservation = await keeper.reserve({ ...scopes, amount, least: room?.least, at });
       if (typeof reservation === 'string') return refuseFor(reservation);
+      const isHeld = room !== undefined && reservation.amount < amount;
       return {
         leaseIds: reservation.leaseIds,
-        reserved: String(amount),
+        reserved: String(reservation.amount),
+        answerCap: isHeld ? answerFor(reservation.amount, room, price) : undefined,
         settle: (billed) => {
           keeper.settle(reservation, billed === undefined ? 0n : costOf(billed, call, reservation));
         },
@@ -58,30 +68,21 @@ export function createCallMoney(keeper: Pick<LeaseKeeper, 'reserve' | 'settle'>)
   };
 }
 
+/** What a provider does by itself, as often as it likes, cannot be paid for in advance. */
+function refuseUnbounded({ facts, operation, session }: Prepared): Refusal | undefined {
+  const hasPrompt = operation === 'chat-completions' || operation === 'completions' || operation === 'responses';
+  if (facts === undefined || !hasPrompt || session !== undefined) return undefined;
+  const field = providerToolsOf(facts.fields(), operation)?.unboundedField;
+  if (field === undefined) return undefined;
+  const message =
+    `What the provider does for the field "${field}" has no limit, and this account pays in advance or has a hard budget. ` +
+    'Limit it by "max_uses" (Messages) or "max_tool_calls" (Responses), or leave it out.';
+  return refuse('unsupported_field', field, message);
+}
+
 function refuseFor(code: LeaseErrorCode): Refusal {
   const refusal = refuse(code);
   return RETRIED.has(code) ? { ...refusal, headers: retryHeaders(RETRY_MS) } : refusal;
-}
-
-/** The dearest of the models that may come to serve the call, in the currency of the one that was asked for. */
-function dearestOf(call: Prepared): { readonly currency: string; readonly amount: bigint } | Refusal {
-  const asked = versionOf(call.catalogue, call.priceCardVersionId);
-  if (asked === undefined) return refuse('price_missing', 'model');
-  const { currency } = asked;
-  let amount = priceAtMost(call, call.model, asked);
-  for (const { served } of call.attempts) {
-    if (served === undefined) continue;
-    const version = versionOf(call.catalogue, served.priceCardVersionId);
-    if (version?.currency !== currency) continue;
-    const price = priceAtMost(call, served.model, version);
-    if (price > amount) amount = price;
-  }
-  return { currency, amount };
-}
-
-function priceAtMost(call: Prepared, modelName: string, version: RateCardVersion): bigint {
-  const bounds = usageBoundsOf(call, call.catalogue.models.get(modelName));
-  return dearestPriceOf(pricedBounds(bounds, version), version);
 }
 
 /** Without the free allowance, which the ledger alone keeps count of: what it takes off stays in the lease, and comes back. */
@@ -106,18 +107,4 @@ function budgetsOf({ tenant, apiKey }: Account, catalogue: Catalogue, currency: 
   return budgets
     .filter((budget) => budget.currency === currency && subjectIds[budget.subject] === budget.subjectId)
     .map(({ id }) => id);
-}
-
-const indexes = new WeakMap<Catalogue['rateCards'], ReadonlyMap<string, RateCardVersion>>();
-
-/** By the id that stands in a call's record; the index is made once for each generation of the catalogue. */
-function versionOf({ rateCards }: Catalogue, id: string): RateCardVersion | undefined {
-  let index = indexes.get(rateCards);
-  if (index === undefined) {
-    index = new Map(
-      [...rateCards.values()].flatMap(({ versions }) => versions.map((version) => [version.id, version])),
-    );
-    indexes.set(rateCards, index);
-  }
-  return index.get(id);
 }

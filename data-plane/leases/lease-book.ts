@@ -12,6 +12,8 @@ export interface CallScopes {
 export interface CallCost extends CallScopes {
   /** The most that the call can cost, in units; see `dearestPriceOf`. */
   readonly amount: bigint;
+  /** What is of use too, where the call can be held to less than the amount; left out where it cannot. */
+  readonly least?: bigint | undefined;
   /** When it is admitted, milliseconds since 1970. */
   readonly at: number;
 }
@@ -103,6 +105,19 @@ export class LeaseBook {
     if (drawn.length < scopes.length) {
       return { lacking: scopes.flatMap((scope, index) => (found[index] === undefined ? [this.#lack(scope, at)] : [])) };
     }
+    return this.#draw(drawn, amount, at);
+  }
+
+  /** As much of the amount as there is on one lease of each scope, if that is the least or more. */
+  reserveWhatIsLeft(cost: CallCost): Reservation | undefined {
+    const { amount, least = amount, at } = cost;
+    const found = this.#scopesOf(cost).map((scope) => this.#fullest(keyOf(scope), at));
+    const drawn = found.filter((slice) => slice !== undefined);
+    const held = drawn.reduce((most, slice) => (left(slice) < most ? left(slice) : most), amount);
+    return drawn.length === found.length && held >= least ? this.#draw(drawn, held, at) : undefined;
+  }
+
+  #draw(drawn: readonly Slice[], amount: bigint, at: number): Reservation {
     for (const slice of drawn) {
       slice.reserved += amount;
       slice.open += 1;
@@ -208,6 +223,14 @@ export class LeaseBook {
   /** The oldest that has enough: so that what is nearly used up is used up, and goes back. */
   #find(key: string, amount: bigint, at: number): Slice | undefined {
     return this.#slices.get(key)?.find((slice) => admits(slice, at) && left(slice) >= amount);
+  }
+
+  #fullest(key: string, at: number): Slice | undefined {
+    const slices = (this.#slices.get(key) ?? []).filter((slice) => admits(slice, at));
+    return slices.reduce<Slice | undefined>(
+      (most, slice) => (most === undefined || left(slice) > left(most) ? slice : most),
+      undefined,
+    );
   }
 
   #lack(of: ScopeOf, at: number): Shortfall['lacking'][number] {

@@ -149,7 +149,19 @@ export class LeaseKeeper {
   #finish(waiter: Waiter, words: ReadonlyMap<string, AllocatorWord>): void {
     const shortfall = this.#tryReserve(waiter);
     if (shortfall === undefined) return;
-    waiter.answer(refusalOf(shortfall, (of) => words.get(wordKey(of, of.scope)) ?? 'unavailable'));
+    const wordOn = (of: Shortfall['lacking'][number]): AllocatorWord =>
+      words.get(wordKey(of, of.scope)) ?? 'unavailable';
+    waiter.answer(this.#reserveLess(waiter.cost, shortfall, wordOn) ?? refusalOf(shortfall, wordOn));
+  }
+
+  /** Only where it has been said that there is no more: who is not answered shall try again, and have it all. */
+  #reserveLess(
+    cost: CallCost,
+    { lacking }: Shortfall,
+    wordOn: (of: Shortfall['lacking'][number]) => AllocatorWord,
+  ): Reservation | undefined {
+    if (cost.least === undefined || lacking.some((of) => wordOn(of) === 'unavailable')) return undefined;
+    return this.#book.reserveWhatIsLeft({ ...cost, at: Date.now() });
   }
 
   async #tick(): Promise<void> {

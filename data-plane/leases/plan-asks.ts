@@ -43,14 +43,15 @@ export interface WaitingCall {
 export function planNeeds(waiting: readonly WaitingCall[], stocks: readonly ScopeStock[]): readonly LeaseAsk[] {
   const needs = new Map<string, { of: ScopeOf; held: bigint; unit: bigint; total: bigint }>();
   for (const { cost, shortfall } of waiting) {
+    const { amount, least = amount } = cost;
     for (const { held, ...of } of shortfall.lacking) {
       const key = scopeKey(of);
-      const need = needs.get(key) ?? { of, held, unit: cost.amount, total: 0n };
+      const need = needs.get(key) ?? { of, held, unit: least, total: 0n };
       needs.set(key, {
         ...need,
         held,
-        unit: cost.amount < need.unit ? cost.amount : need.unit,
-        total: need.total + cost.amount,
+        unit: least < need.unit ? least : need.unit,
+        total: need.total + amount,
       });
     }
   }

@@ -39,36 +39,12 @@ function namesMedia(value: unknown): boolean {
   return false;
 }
 
-/** Tools that the provider runs by itself, within the call: their results are prompt too. */
-export interface HostedTools {
-  /** As the caller bounds them; undefined where one is unbounded. */
-  readonly maxSearches: number | undefined;
-}
-
-/** @returns undefined where all tools are the caller's own */
-export function hostedToolsOf(fields: Fields): HostedTools | undefined {
-  const tools = Array.isArray(fields['tools']) ? fields['tools'].filter(isHosted) : [];
-  if (tools.length === 0) return isPresent(fields['web_search_options']) ? { maxSearches: undefined } : undefined;
-  const bounds = tools.map((tool) => tool['max_uses']);
-  const known = bounds.filter((bound): bound is number => Number.isSafeInteger(bound) && Number(bound) >= 0);
-  const sum = known.reduce((total, bound) => total + bound, 0);
-  return { maxSearches: known.length === bounds.length ? sum : undefined };
-}
-
-const OWN_TOOLS: ReadonlySet<unknown> = new Set(['function', 'custom']);
-
-function isHosted(tool: unknown): tool is Fields {
-  if (!isObject(tool)) return false;
-  const { type } = tool;
-  if (type !== undefined) return !OWN_TOOLS.has(type);
-  // Anthropic's own tools go without a type; Gemini's stand under the name of what they are.
-  return !('name' in tool) && !('functionDeclarations' in tool) && !('function_declarations' in tool);
-}
-
 /** As many answers as are made of one prompt, and charged. At most what any vendor takes. */
 export function choicesOf(fields: Fields): number {
-  const ofGemini = isObject(fields['generationConfig']) ? fields['generationConfig']['candidateCount'] : undefined;
-  const counts = [fields['n'], fields['best_of'], ofGemini].filter(
+  const ofGemini = [fields['generationConfig'], fields['generation_config']].flatMap((config) =>
+    isObject(config) ? [config['candidateCount'], config['candidate_count']] : [],
+  );
+  const counts = [fields['n'], fields['best_of'], ...ofGemini].filter(
     (count): count is number => Number.isSafeInteger(count) && Number(count) > 0,
   );
   return Math.min(Math.max(1, ...counts), MAX_CHOICES);

@@ -3,16 +3,18 @@ import { describe, expect, it } from 'vitest';
 import type { RateCardVersion } from '@pingtoken/shared/rate-card';
 import type { Prepared } from '../forward/prepared-call.js';
 import { RequestLook } from '../route/request-facts.js';
+import { providerToolsOf } from './provider-tools.js';
 import { pricedBounds, usageBoundsOf, type ModelLimits } from './usage-bounds.js';
 
 const MODEL: ModelLimits = { contextWindow: 100_000, maxOutputTokens: 5_000 };
 
 /** As far as bounds are concerned. */
 function callOf(fields: object, change: Partial<Prepared> = {}): Prepared {
+  const { dialect = 'openai' } = change;
   const body = Buffer.from(JSON.stringify(fields));
   const operation = change.operation ?? 'chat-completions';
   const facts = new RequestLook({
-    ...{ operation, body, admittedAt: 0, dialect: 'openai', model: 'm', streamed: false },
+    ...{ operation, body, admittedAt: 0, dialect, model: 'm', streamed: false },
     request: { headers: {} },
   });
   return { operation, body, facts, assumedUsage: undefined, ...change } as Prepared;
@@ -76,8 +78,70 @@ describe('an answer', () => {
 
   it('counts as often as it is asked for', () => {
     expect(answerOf({ max_tokens: 7, n: 3 })).toBe(21);
-    expect(answerOf({ generationConfig: { maxOutputTokens: 7, candidateCount: 4 } })).toBe(28);
+    for (const config of [
+      { generationConfig: { maxOutputTokens: 7, candidateCount: 4 } },
+      { generation_config: { max_output_tokens: 7, candidate_count: 4 } },
+    ]) {
+      expect(usageBoundsOf(callOf(config, { dialect: 'gemini' }), MODEL).outputTokens).toBe(28);
+    }
     expect(answerOf({ max_tokens: 7, n: -3 })).toBe(7);
+  });
+});
+
+describe('what the provider does by itself', () => {
+  const boundsOf = (fields: object, operation: Prepared['operation']) =>
+    usageBoundsOf(callOf({ ...say('x'), ...fields }, { operation }), MODEL);
+
+  it('runs as often as its caller lets it, and each run reads the prompt again', () => {
+    const responses = { tools: [{ type: 'web_search' }, { type: 'code_interpreter' }], max_tool_calls: 3 };
+    expect(boundsOf(responses, 'responses')).toMatchObject({ inputTokens: 400_000, webSearches: 3 });
+    const messages = {
+      tools: [
+        { type: 'web_search_20250305', name: 'web_search', max_uses: 2 },
+        { type: 'web_fetch_20250910', name: 'web_fetch', max_uses: 4 },
+      ],
+    };
+    expect(boundsOf(messages, 'chat-completions')).toMatchObject({ inputTokens: 700_000, webSearches: 2 });
+  });
+
+  it.each([
+    ['tools[0]', 'responses', { tools: [{ type: 'web_search' }] }],
+    ['tools[1]', 'responses', { tools: [{ type: 'function', name: 'f' }, { type: 'file_search' }] }],
+    // Counts the vendor's own tools, not those of a server that is only connected.
+    ['tools[0]', 'responses', { tools: [{ type: 'mcp', server_url: 'https://x.example' }], max_tool_calls: 2 }],
+    // No field of this operation: nobody would heed it.
+    ['tools[0]', 'chat-completions', { tools: [{ type: 'web_search' }], max_tool_calls: 2 }],
+    ['tools[0]', 'chat-completions', { tools: [{ type: 'web_search_20250305', max_uses: -1 }] }],
+    ['tools[0]', 'chat-completions', { tools: [{ type: 'code_execution_20250825', name: 'code_execution' }] }],
+    ['tools[0]', 'chat-completions', { tools: [{ functionDeclarations: [], googleSearch: {} }] }],
+    ['tools[0]', 'chat-completions', { tools: [{ name: 'f', google_search: {} }] }],
+    ['mcp_servers', 'chat-completions', { mcp_servers: [{ url: 'https://x.example' }] }],
+    ['web_search_options', 'chat-completions', { web_search_options: {} }],
+    ['search_parameters', 'chat-completions', { search_parameters: { mode: 'auto' } }],
+    ['enable_search', 'chat-completions', { enable_search: true }],
+  ] as const)('is without a bound in %s of %s: %o', (field, operation, fields) => {
+    expect(providerToolsOf(fields, operation)?.unboundedField).toBe(field);
+  });
+
+  it.each([
+    {
+      tools: [
+        { type: 'function', function: { name: 'f' } },
+        { type: 'custom', name: 'g' },
+      ],
+    },
+    { tools: [{ name: 'g', input_schema: {}, cache_control: { type: 'ephemeral' } }] },
+    {
+      tools: [
+        { type: 'bash_20250124', name: 'bash' },
+        { type: 'computer_20250124', display_width_px: 1 },
+      ],
+    },
+    { tools: [{ type: 'shell', environment: { type: 'local' } }, { type: 'computer_use_preview' }] },
+    { tools: [{ computerUse: { environment: 'ENVIRONMENT_BROWSER' } }] },
+    { search_parameters: { mode: 'off' }, enable_search: false, web_search_options: null, plugins: [], tools: 7 },
+  ])('is nothing where the caller runs its tools: %o', (fields) => {
+    expect(providerToolsOf(fields, 'responses')).toBeUndefined();
   });
 });
 

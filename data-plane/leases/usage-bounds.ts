@@ -7,7 +7,8 @@ import {
   type RateCardVersion,
 } from '@pingtoken/shared/rate-card';
 import type { Prepared } from '../forward/prepared-call.js';
-import { bringsMore, choicesOf, hostedToolsOf, type Fields } from './request-reach.js';
+import { hasVendorTools, providerToolsOf } from './provider-tools.js';
+import { bringsMore, choicesOf, type Fields } from './request-reach.js';
 
 /** What a model takes and gives at most; null where the operator has not said. */
 export type ModelLimits = Pick<ConfigObjectOf<'model'>, 'contextWindow' | 'maxOutputTokens'>;
@@ -17,7 +18,7 @@ const USUAL_CONTEXT = 131_072;
 const USUAL_ANSWER = 32_768;
 /** Bytes of one second of speech, compressed as hard as is usual: 4 kbit/s. */
 const AUDIO_BYTES_A_SECOND = 500;
-/** Of what is said in a session, and of what is searched for where the caller sets no bound. */
+/** Of what is said in a session, and of what is searched for where the caller sets no bound and pays afterwards. */
 const SESSION_AUDIO_SECONDS = 600;
 const USUAL_SEARCHES = 10;
 
@@ -27,8 +28,9 @@ const NOTHING: UsageBounds = { inputTokens: 0, outputTokens: 0, requests: 0 };
  * The most that a call can use of a model: a text has at most as many tokens as it has UTF-8 bytes, and an answer as many as its
  * caller lets it have, else as the model can give. Nothing is tokenised, and nothing asked.
  * @param model undefined for what is no model's: things that providers keep, and what is passed through
+ * @param answerCap tokens that the answer is held to, where its caller has named no cap
  */
-export function usageBoundsOf(call: Prepared, model: ModelLimits | undefined): UsageBounds {
+export function usageBoundsOf(call: Prepared, model: ModelLimits | undefined, answerCap?: number): UsageBounds {
   if (call.session === 'opening') return NOTHING;
   if (call.session === 'turn') return { ...wholeModel(model), audioSeconds: SESSION_AUDIO_SECONDS };
   if (call.operation === 'passthrough') return { ...NOTHING, requests: 1 };
@@ -56,24 +58,31 @@ export function usageBoundsOf(call: Prepared, model: ModelLimits | undefined): U
     case 'chat-completions':
     case 'completions':
     case 'responses':
-      return conversationBounds(call, model);
+      return conversationBounds(call, model, answerCap);
   }
 }
 
-function conversationBounds({ facts, body }: Prepared, model: ModelLimits | undefined): UsageBounds {
+function conversationBounds(
+  { facts, body, operation }: Prepared,
+  model: ModelLimits | undefined,
+  answerCap = facts?.answerCap(),
+): UsageBounds {
   const fields: Fields = facts?.fields() ?? {};
-  const answer = Math.min(facts?.answerCap() ?? answerOf(model), model?.maxOutputTokens ?? Number.MAX_SAFE_INTEGER);
-  const tools = hostedToolsOf(fields);
+  const answer = Math.min(answerCap ?? answerOf(model), model?.maxOutputTokens ?? Number.MAX_SAFE_INTEGER);
+  const tools = providerToolsOf(fields, operation);
   const known = model?.contextWindow ?? null;
-  const isBoundedByBytes = tools === undefined && !bringsMore(fields);
+  const isBoundedByBytes = tools === undefined && !bringsMore(fields) && !hasVendorTools(fields);
+  const prompt = isBoundedByBytes ? Math.min(body.length, known ?? body.length) : (known ?? USUAL_CONTEXT);
   return {
-    inputTokens: isBoundedByBytes ? Math.min(body.length, known ?? body.length) : (known ?? USUAL_CONTEXT),
+    // After each run of a tool the model reads its prompt again, which may have grown to all that it can read.
+    inputTokens: prompt * (1 + (tools?.bound?.runs ?? 0)),
     outputTokens: answer * choicesOf(fields),
-    ...(tools !== undefined && { webSearches: tools.maxSearches ?? USUAL_SEARCHES }),
+    ...(tools !== undefined && { webSearches: tools.bound?.searches ?? (tools.searches ? USUAL_SEARCHES : 0) }),
   };
 }
 
-const answerOf = (model: ModelLimits | undefined): number =>
+/** Tokens of one answer that its caller has not capped. */
+export const answerOf = (model: ModelLimits | undefined): number =>
   model?.maxOutputTokens ?? Math.min(model?.contextWindow ?? USUAL_ANSWER, USUAL_CONTEXT);
 
 const wholeModel = (model: ModelLimits | undefined): UsageBounds => ({

@@ -13,6 +13,7 @@ import { createFactsMemo, factsOfServed } from './call-facts.js';
 import { knownCount, promptPart } from './delivered-counter.js';
 import { isEstimatedOperation, type DeliveredCounter, type TokenEstimator } from './estimate/token-estimator.js';
 import type { ClientSealers } from './seal-client.js';
+import { takePart } from './take-part.js';
 import { SpoolUnavailableError, type SharedFacts, type Spool, type StartRecord } from './spool.js';
 
 export interface MeterOptions {
@@ -43,15 +44,10 @@ export function createMeter(options: MeterOptions): Meter {
   const factsOf = createFactsMemo(clientSealers, trustedProxies);
   const books: Books = { spool, observer, estimator, unfinished: new Set() };
   return {
-    begin: async (routed) => {
-      const share = limits.admit(routed);
-      if (share !== undefined && isRefusal(share)) return share;
-      // Last of all, so that nothing is held for what is refused anyway.
-      const held = await money?.reserve(routed);
-      if (held !== undefined && isRefusal(held)) {
-        share?.settle({});
-        return held;
-      }
+    begin: async (prepared) => {
+      const taken = await takePart(prepared, { limits, money });
+      if (isRefusal(taken)) return taken;
+      const { routed, share, held } = taken;
       const asked = factsOf(routed, held?.leaseIds);
       const start: StartRecord = {
         facts: factsOfServed(asked, routed.attempts[0]),

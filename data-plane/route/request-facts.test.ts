@@ -73,7 +73,7 @@ describe('what a call sticks by', () => {
 it('the cap of the answer stands where the vendors put it', () => {
   expect(look({ max_tokens: 5 }).answerCap()).toBe(5);
   expect(look({ max_completion_tokens: 6, max_tokens: 5 }).answerCap()).toBe(6);
-  expect(look({ generationConfig: { maxOutputTokens: 7 } }).answerCap()).toBe(7);
+  expect(look({ generationConfig: { maxOutputTokens: 7 } }, { dialect: 'gemini' }).answerCap()).toBe(7);
   for (const body of [{}, { max_tokens: '5' }, { max_tokens: -1 }, { generationConfig: 7 }]) {
     expect(look(body).answerCap()).toBeUndefined();
   }

@@ -3,6 +3,7 @@ import type { Capability, Dialect } from '@pingtoken/shared/config-snapshot';
 import type { RequestFacts } from '@pingtoken/shared/route-candidates';
 import type { UsageEvent } from '@pingtoken/shared/usage-event';
 import { parseJson } from '@pingtoken/shared/wire';
+import { answerCapOf, leavesAnswerUncapped } from '../dialects/answer-cap.js';
 import type { ChatRequest, MediaPart } from '../dialects/chat/chat.js';
 import { CHAT_DIALECTS } from '../dialects/chat/chat-dialects.js';
 
@@ -52,10 +53,12 @@ export class RequestLook implements RequestFacts {
   }
 
   answerCap(): number | undefined {
-    const { max_completion_tokens, max_tokens, max_output_tokens, generationConfig } = this.#read();
-    const ofGemini = isObject(generationConfig) ? generationConfig['maxOutputTokens'] : undefined;
-    const caps = [max_completion_tokens, max_tokens, max_output_tokens, ofGemini];
-    return caps.find((cap): cap is number => typeof cap === 'number' && Number.isSafeInteger(cap) && cap >= 0);
+    return answerCapOf(this.#read(), this.call);
+  }
+
+  /** Whether a cap could be put in without changing a word of the caller's. */
+  isUncapped(): boolean {
+    return leavesAnswerUncapped(this.#read(), this.call);
   }
 
   stickyKey(): string | undefined {

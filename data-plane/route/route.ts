@@ -19,7 +19,11 @@ export interface PlannedAttempt extends Candidate {
 }
 
 /** A call with its attempts in the order in which they are to be tried; at least one. */
-export type Routed = Admitted & { readonly attempts: readonly [PlannedAttempt, ...PlannedAttempt[]] };
+export type Routed = Admitted & {
+  readonly attempts: readonly [PlannedAttempt, ...PlannedAttempt[]];
+  /** Tokens that its answer is held to, because more is not covered and its caller has named no cap. */
+  readonly answerCap?: number;
+};
 
 export interface RouteOptions {
   /** 32 bits: the same call with the same seed, in the same health, takes the same way. */

@@ -1,4 +1,5 @@
 import { pino } from 'pino';
+import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createLeaseCloser } from '../../control-plane/allocation/close-leases.js';
 import { verifyLedger } from '../../control-plane/billing/verify-ledger.js';
@@ -11,6 +12,7 @@ import {
   type ControlPlaneClient,
 } from '../../data-plane/config-link/control-plane-client.js';
 import { makeIdentityIfMissing, readIdentity } from '../../data-plane/identity.js';
+import { LEAST_ANSWER } from '../../data-plane/leases/answer-room.js';
 import { LeaseKeeper } from '../../data-plane/leases/lease-keeper.js';
 import type { Reservation } from '../../data-plane/leases/lease-book.js';
 import {
@@ -20,6 +22,7 @@ import {
   type BillingFixture,
   type Customer,
 } from '../kit/billing-fixture.js';
+import { startGateway, startUpstream, type GatewayFixture, type ScriptedUpstream } from '../kit/gateway-fixture.js';
 import { startControlPlane, type TestControlPlane } from '../kit/control-plane.js';
 import { makeTemporaryFolder } from '../kit/temporary-folder.js';
 import { waitFor } from '../kit/wait-for.js';
@@ -119,6 +122,117 @@ describe('1,000 calls at once over two gateways, on a wallet worth 100', () => {
     expect(wallet).toMatchObject({ balance: 0n, reserved: 0n, available: 0n });
     // Nothing is reserved any more, and nothing is left.
     for (const { keeper } of pair) expect(await keeper.reserve(costOf(customer))).toBe('insufficient_funds');
+  });
+});
+
+describe('an answer that its caller has not capped', () => {
+  const MILLION = 1_000_000n;
+  /** Of 5,000 that are covered: leases grow by whole least answers. */
+  const CAP = 5_000 - (5_000 % LEAST_ANSWER);
+  let upstream: ScriptedUpstream;
+  const opened: GatewayFixture[] = [];
+
+  beforeAll(async () => {
+    upstream = await startUpstream((_request, response) => {
+      const message = { role: 'assistant', content: 'Yes.' };
+      const usage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 };
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ id: 'c', object: 'chat.completion', model: 'm', choices: [{ message }], usage }));
+    });
+  });
+  afterAll(async () => {
+    upstream.close();
+    for (const gateway of opened) await gateway.close();
+  });
+
+  /** A wallet that pays for so many tokens of an answer, each for a million units, and a gateway before its calls. */
+  async function openGateway(tokens: bigint, change: { readonly dialect?: Dialect } = {}) {
+    const customer = await createPrepaid((tokens * MILLION) / PRICE + 1n);
+    const { keeper } = await createGateway();
+    const gateway = await startGateway(upstream.baseUrl, {}, logger, { leases: keeper });
+    opened.push(gateway);
+    const { config } = gateway;
+    Object.assign(config.provider, change);
+    Object.assign(config.rateCard.versions[0] ?? {}, { rates: { input: '0', output: String(MILLION) } });
+    config.addModel('long', 'chat-completions', 'upstream-model', { maxOutputTokens: 100_000 });
+    return { gateway, keeper, bearer: config.addKey({}, { id: customer.tenantId }) };
+  }
+
+  const say = (gateway: GatewayFixture, bearer: string, body: string, path = '/v1/chat/completions') =>
+    fetch(gateway.url + path, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' },
+      body,
+    });
+
+  const BODY = '{ "model":"long", "seed":12345678901234567890, "messages":[{"role":"user","content":"Hi"}]}';
+
+  const PLAIN = BODY.replace('"seed":12345678901234567890, ', '');
+
+  test('is the longest of the model where the wallet covers that, and not a byte is changed', async () => {
+    const { gateway, bearer } = await openGateway(100_001n);
+    const answer = await say(gateway, bearer, BODY);
+    expect([answer.status, answer.headers.get('x-pingtoken-output-cap')]).toEqual([200, null]);
+    expect(upstream.requests.at(-1)?.body.toString()).toBe(BODY.replace('"long"', '"upstream-model"'));
+    expect(gateway.spool.starts.at(-1)?.reserved).toBe(String(100_000n * MILLION));
+  });
+
+  test('is held to what the wallet covers, told so in the header, and its answer is what is reserved', async () => {
+    const { gateway, bearer } = await openGateway(5_000n);
+    const answer = await say(gateway, bearer, BODY);
+    const cap = Number(answer.headers.get('x-pingtoken-output-cap'));
+    expect([answer.status, cap]).toEqual([200, CAP]);
+    const sent = upstream.requests.at(-1)?.body.toString() ?? '';
+    expect(sent).toBe(BODY.replace('{', `{"max_tokens":${cap},`).replace('"long"', '"upstream-model"'));
+    expect(BigInt(gateway.spool.starts.at(-1)?.reserved ?? 0)).toBeGreaterThanOrEqual(BigInt(cap) * MILLION);
+  });
+
+  test.each([
+    [
+      '/v1/messages',
+      'anthropic',
+      '"max_tokens":',
+      '{"model":"long","messages":[{"role":"user","content":"Hi"}],"max_tokens":null}',
+    ],
+    [
+      '/v1beta/models/long:generateContent',
+      'anthropic',
+      '"max_tokens":',
+      '{"contents":[{"role":"user","parts":[{"text":"Hi"}]}]}',
+    ],
+    ['/v1/chat/completions', 'gemini', '"maxOutputTokens":', PLAIN],
+  ] as const)('of %s is held in the words of a provider of %s', async (path, dialect, field, body) => {
+    const { gateway, bearer } = await openGateway(5_000n, { dialect });
+    const answer = await say(gateway, bearer, body, path);
+    const cap = answer.headers.get('x-pingtoken-output-cap');
+    expect(cap).toBe(String(CAP));
+    expect(upstream.requests.at(-1)?.body.toString()).toContain(`${field}${CAP}`);
+  });
+
+  test('is not made where less than a useful one is covered, nor where its caller asks for more than is', async () => {
+    const { gateway, bearer } = await openGateway(200n);
+    const before = upstream.requests.length;
+    for (const body of [BODY, BODY.replace('{', '{"max_tokens":300,')]) {
+      const answer = await say(gateway, bearer, body);
+      expect(answer.status).toBe(402);
+      expect(await answer.json()).toMatchObject({ error: { code: 'insufficient_funds' } });
+    }
+    expect(upstream.requests).toHaveLength(before);
+    const { gateway: richer, bearer: key } = await openGateway(2_000n);
+    expect((await say(richer, key, BODY.replace('{', '{"max_tokens":3000,'))).status).toBe(402);
+  });
+
+  test('with tools that the provider runs without a limit is refused by their field', async () => {
+    const { gateway, bearer } = await openGateway(100_001n);
+    const answer = await say(gateway, bearer, BODY.replace('{', '{"web_search_options":{},'));
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toMatchObject({ error: { code: 'unsupported_field', param: 'web_search_options' } });
+    const tenant = {
+      id: [...gateway.config.accounts.values()].at(-1)?.tenant.id ?? '',
+      billingMode: 'postpaid' as const,
+    };
+    const later = gateway.config.addKey({}, tenant);
+    expect((await say(gateway, later, BODY.replace('{', '{"web_search_options":{},"max_tokens":9,'))).status).toBe(200);
   });
 });
 

@@ -9,7 +9,7 @@ import { DEFAULT_ROUTE_POLICY, DEFAULT_TARGET_POLICY } from '@pingtoken/shared/r
 import { createApiKey, hashApiKey } from '@pingtoken/shared/key-format';
 import type { Operation } from '@pingtoken/shared/usage-event';
 import type { DataPlaneEnvironment } from '../../data-plane/environment.js';
-import { createGateway, type Gateway, type GatewayEnvironment } from '../../data-plane/gateway.js';
+import { createGateway, type Gateway, type GatewayEnvironment, type GatewayOptions } from '../../data-plane/gateway.js';
 import { createHttpServer, type ListenEnvironment } from '../../data-plane/listen.js';
 import { createClientSealers } from '../../data-plane/meter/seal-client.js';
 import {
@@ -136,6 +136,7 @@ export class MemoryConfig implements Snapshot {
         pseudonymKey: 'k'.repeat(43),
         planId: null,
         limits: null,
+        billingMode: 'prepaid',
         ...tenant,
       },
       member: { kind: 'member', id: memberId, seq: 5, tenantId, sealingKey, limits: null },
@@ -272,6 +273,7 @@ export async function startGateway(
   upstreamUrl: string,
   change: Partial<FixtureEnvironment> = {},
   logger: Logger = pino({ level: 'silent' }),
+  parts: Pick<GatewayOptions['state'], 'leases'> = {},
 ): Promise<GatewayFixture> {
   const config = new MemoryConfig(upstreamUrl);
   const spool = new MemorySpool();
@@ -282,6 +284,7 @@ export async function startGateway(
     spool,
     batches: openBatchStore({ folder: home.path, logger }),
     clientSealers: createClientSealers({ maxPeople: 100 }),
+    ...parts,
     linkStatus: () => ({ connected: true, lastContactAt: 1_700_000_000_000, position: { epoch: 1, seq: 7 } }),
   };
   const gateway = createGateway({ state, environment, logger });

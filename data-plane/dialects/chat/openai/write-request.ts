@@ -7,6 +7,7 @@ import type {
   ToolChoice,
   WrittenRequest,
 } from '../chat.js';
+import { limitField } from './limit-field.js';
 import { writeMessages } from './write-messages.js';
 
 /** https://platform.openai.com/docs/api-reference/chat/create, `stop` */
@@ -50,17 +51,9 @@ function withoutUndefined(body: object): Readonly<Record<string, unknown>> {
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
 }
 
-/**
- * OpenAI's own models know one name for the limit, and those who took over the dialect the older one; a limit that is not
- * understood would be no limit, and more could be used than was reserved.
- */
 function writeLimit(maxOutputTokens: number | undefined, upstreamModel: string): object {
-  if (maxOutputTokens === undefined) return {};
-  return OWN_MODELS.test(upstreamModel) ? { max_completion_tokens: maxOutputTokens } : { max_tokens: maxOutputTokens };
+  return maxOutputTokens === undefined ? {} : { [limitField(upstreamModel)]: maxOutputTokens };
 }
-
-/** Fine-tuned ones too; not the open-weight `gpt-oss`, which others serve. */
-const OWN_MODELS = /^(?:ft:)?(?:gpt-(?!oss)|chatgpt-|o\d)/;
 
 function writeStop(stop: readonly string[] | undefined, unsupported: Set<ChatFeature>): object {
   if (stop === undefined || stop.length === 0) return {};
