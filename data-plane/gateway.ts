@@ -44,7 +44,7 @@ export type GatewayEnvironment = Pick<
 
 export interface GatewayOptions {
   readonly state: Pick<State, 'snapshot' | 'spool' | 'batches' | 'clientSealers' | 'linkStatus'> &
-    Partial<Pick<State, 'leases' | 'healthReporter'>>;
+    Partial<Pick<State, 'leases' | 'healthReporter' | 'allocator' | 'inLedger'>>;
   readonly environment: GatewayEnvironment;
   /** Where this data plane stands; null where it does not matter. */
   readonly region?: string | null;
@@ -64,7 +64,7 @@ export interface Gateway {
 }
 
 export function createGateway({ state, environment, region = null, logger }: GatewayOptions): Gateway {
-  const { snapshot, spool, batches, clientSealers, leases } = state;
+  const { snapshot, spool, batches, clientSealers, leases, allocator, inLedger } = state;
   let isDraining = false;
   const health = watchHealth(state, logger);
   const timeouts = {
@@ -94,7 +94,7 @@ export function createGateway({ state, environment, region = null, logger }: Gat
   });
   const realtime = createRealtime({ environment, snapshot, meter, observer, isDraining: () => isDraining, logger });
   const kept = createKeptThings({
-    ...{ batches, spool, snapshot, meter, forwarder, timeouts, logger },
+    ...{ batches, allocator, inLedger, spool, snapshot, meter, forwarder, timeouts, logger },
     privateUpstreams: environment.PRIVATE_UPSTREAMS,
     pollIntervalMs: environment.BATCH_POLL_INTERVAL_MS,
   });

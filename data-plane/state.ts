@@ -9,10 +9,11 @@ import { createControlPlaneClient } from './config-link/control-plane-client.js'
 import { createHealthReporter, type HealthReporter } from './config-link/health-reporter.js';
 import { ConfigLink, type LinkTiming } from './config-link/link.js';
 import type { Identity } from './identity.js';
-import { LeaseKeeper, type LeaseKeeperOptions } from './leases/lease-keeper.js';
+import { LeaseKeeper, type LeaseClient, type LeaseKeeperOptions } from './leases/lease-keeper.js';
 import { SpoolFencer } from './leases/spool-fencer.js';
 import { Enqueuer } from './meter/enqueue.js';
 import { recoverSpools } from './meter/recover-spools.js';
+import { createLedgerWait } from './meter/ledger-wait.js';
 import { createClientSealers, type ClientSealers } from './meter/seal-client.js';
 import type { SpoolStore } from './meter/spool-store.js';
 import { createSpool, type Spool } from './meter/spool.js';
@@ -40,6 +41,13 @@ export interface State {
   readonly leases: Pick<LeaseKeeper, 'reserve' | 'settle'>;
   /** Where to tell of the providers' health. */
   readonly healthReporter: Pick<HealthReporter, 'watch' | 'changed'>;
+  /** For what is spent when this process may be gone. */
+  readonly allocator: LeaseClient;
+  /**
+   * Resolves when the ledger has all that was written to the spool so far.
+   * @throws the signal's reason
+   */
+  readonly inLedger: (signal: AbortSignal) => Promise<void>;
   linkStatus(): LinkStatus;
   /** Resolves when the last good config of the disk, if any, is in force; link, recovery and queue go on behind. */
   start(): Promise<void>;
@@ -125,6 +133,8 @@ export function openState(options: StateOptions): State {
     clientSealers: createClientSealers({ maxPeople: MAX_PEOPLE_SEALED_FOR }),
     leases,
     healthReporter,
+    allocator: client,
+    inLedger: createLedgerWait({ store, writtenSeq }),
     linkStatus: () => ({
       connected: link?.connected ?? false,
       lastContactAt: link?.lastContactAt,

@@ -207,7 +207,7 @@ export const PLATFORM_TABLES: Inventory = {
   budget_window: [
     group('budget_id tenant_id window_from window_to spent leased told', 'pseudonymous', 'how much was spent'),
   ],
-  lease_spool: [platform('spool_id data_plane_id fence_seq fenced_at lost_at created_at', 'who holds leases')],
+  lease_spool: [platform('spool_id data_plane_id holder fence_seq fenced_at lost_at created_at', 'who holds leases')],
   lease: [
     books(
       'id tenant_id spool_id scope currency budget_id window_from window_to granted used returned admit_until fence_seq closed_at is_lost created_at',

@@ -1,7 +1,7 @@
 import { compileRateCard, type PriceRange } from './compile-rate-card.js';
 import { UnpricedDimensionError } from './price-of.js';
 import { ANSWER_DIMENSIONS, DIMENSIONS, PROMPT_DIMENSIONS } from './rate-card.js';
-import type { Dimension, RateCardVersion } from './rate-card.js';
+import type { Dimension, RateCardVersion, ServiceTier } from './rate-card.js';
 
 /** The most that a call can use; what is left out it cannot use at all, but for one `request`. */
 export interface UsageBounds {
@@ -43,7 +43,49 @@ const ceilings = new WeakMap<RateCardVersion, readonly Ceiling[]>();
  * @throws UnpricedDimensionError when the call could use something that the card cannot price
  */
 export function dearestPriceOf(bounds: UsageBounds, card: RateCardVersion): bigint {
-  const counts = [
+  const counts = countsOf(bounds);
+  let dearest = 0n;
+  for (const ceiling of ceilingsOf(card)) {
+    if (ceiling.aboveInputTokens >= bounds.inputTokens) continue;
+    const price = priceAt(ceiling, counts);
+    if (price > dearest) dearest = price;
+  }
+  return dearest;
+}
+
+export interface ManyCalls {
+  /** Of all of them together. */
+  readonly sum: UsageBounds;
+  /** The most that one of them has; chooses which rates can apply. */
+  readonly longestInputTokens: number;
+  readonly serviceTier: ServiceTier;
+  /** Milliseconds since 1970, when all of them are admitted. */
+  readonly at: number;
+}
+
+/**
+ * The most that many calls of one service tier, admitted at one instant, can cost together, whatever each of them takes of the
+ * sum.
+ * @returns units (10^-12 of the card's currency)
+ * @throws UnpricedDimensionError when they could use something that the card cannot price
+ */
+export function dearestSumOf({ sum, longestInputTokens, serviceTier, at }: ManyCalls, card: RateCardVersion): bigint {
+  const ranges = compileRateCard(card)
+    .planAt(serviceTier, at)
+    .filter(({ aboveInputTokens }) => aboveInputTokens < longestInputTokens)
+    .map(toCeiling);
+  let price = 0n;
+  for (const [group, count] of countsOf(sum).entries()) {
+    if (count === 0) continue;
+    const rates = ranges.map(({ rates: all }) => all[group] ?? null).filter((rate) => rate !== null);
+    if (rates.length === 0) throw new UnpricedDimensionError(GROUPS[group]?.[0] ?? 'request');
+    price += BigInt(count) * rates.reduce((dearest, rate) => (rate > dearest ? rate : dearest));
+  }
+  return price;
+}
+
+function countsOf(bounds: UsageBounds): readonly number[] {
+  return [
     bounds.inputTokens,
     bounds.outputTokens,
     bounds.images ?? 0,
@@ -52,13 +94,6 @@ export function dearestPriceOf(bounds: UsageBounds, card: RateCardVersion): bigi
     bounds.audioSeconds ?? 0,
     bounds.characters ?? 0,
   ];
-  let dearest = 0n;
-  for (const ceiling of ceilingsOf(card)) {
-    if (ceiling.aboveInputTokens >= bounds.inputTokens) continue;
-    const price = priceAt(ceiling, counts);
-    if (price > dearest) dearest = price;
-  }
-  return dearest;
 }
 
 function priceAt({ rates, upToInputTokens }: Ceiling, counts: readonly number[]): bigint {

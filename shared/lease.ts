@@ -51,6 +51,12 @@ export const leaseRequestSchema = z.object({
   currency: z.string().length(3),
   /** Milliseconds since 1970 by the data plane's clock: chooses the window of a budget. */
   at: instantSchema,
+  /**
+   * Who draws on it: the calls of a process, if left out, or a job (a batch, a response in the background), whose id the
+   * `spoolId` is then. A job outlives its process: what it has cost is reported in whatever spool, and its leases are fenced
+   * when all of that is confirmed.
+   */
+  holder: z.enum(['process', 'job']).optional(),
   asks: z.array(leaseAskSchema).min(1).max(16),
 });
 export type LeaseRequest = z.infer<typeof leaseRequestSchema>;

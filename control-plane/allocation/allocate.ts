@@ -39,7 +39,7 @@ export function createAllocator({ pool, leaseMs = LEASE_MS }: AllocatorOptions):
     allocate: (dataPlaneId, request) =>
       inTransaction(pool, async (connection) => {
         await connection.query({ text: `set local lock_timeout = '${LOCK_TIMEOUT}'` });
-        const isFenced = await lockLeaseSpool(connection, request.spoolId, dataPlaneId);
+        const isFenced = await lockLeaseSpool(connection, request.spoolId, dataPlaneId, request.holder);
         // After the lock: of two deliveries of one request the second finds the first one's answer.
         const standing = await findAnswer(connection, request);
         if (standing !== null) return standing;
@@ -55,19 +55,24 @@ export function createAllocator({ pool, leaseMs = LEASE_MS }: AllocatorOptions):
   };
 }
 
-/** @returns whether the spool is given nothing any more; one of another data plane is not either */
-export async function lockLeaseSpool(connection: Connection, spoolId: string, dataPlaneId: string): Promise<boolean> {
-  const { rows } = await connection.query<{ data_plane_id: string; is_fenced: boolean }>({
+/** @returns whether the spool is given nothing any more; one of another data plane, or of another kind, is not either */
+export async function lockLeaseSpool(
+  connection: Connection,
+  spoolId: string,
+  dataPlaneId: string,
+  holder: NonNullable<LeaseRequest['holder']> = 'process',
+): Promise<boolean> {
+  const { rows } = await connection.query<{ data_plane_id: string; holder: string; is_fenced: boolean }>({
     name: 'lock-lease-spool',
     // The update changes nothing and locks the row, whether it was there or not.
     text: `
-      insert into lease_spool (spool_id, data_plane_id) values ($1, $2)
+      insert into lease_spool (spool_id, data_plane_id, holder) values ($1, $2, $3)
       on conflict (spool_id) do update set fence_seq = lease_spool.fence_seq
-      returning data_plane_id, fenced_at is not null as is_fenced`,
-    values: [spoolId, dataPlaneId],
+      returning data_plane_id, holder, fenced_at is not null as is_fenced`,
+    values: [spoolId, dataPlaneId, holder],
   });
   const [spool] = rows;
-  return spool === undefined || spool.is_fenced || spool.data_plane_id !== dataPlaneId;
+  return spool === undefined || spool.is_fenced || spool.data_plane_id !== dataPlaneId || spool.holder !== holder;
 }
 
 async function findAnswer(connection: Connection, request: LeaseRequest): Promise<LeaseAnswer | null> {

@@ -6,6 +6,8 @@ export interface HeldLease {
   readonly scope: 'wallet' | 'budget';
   readonly tenantId: string;
   readonly spoolId: string;
+  /** A job's calls may be reported in any spool; a process's in its own alone. */
+  readonly isOfJob: boolean;
   readonly currency: string;
   readonly budgetId: string | null;
   /** Milliseconds since 1970; null for a wallet's. */
@@ -74,7 +76,7 @@ export function chargeEvents(events: readonly SettledEvent[], options: ChargeOpt
       .flatMap((id) => leases.get(id.toLowerCase()) ?? [])
       .filter((lease) => lease.tenantId === event.tenantId && lease.currency === currency);
     const ofWallet = named.find(({ scope }) => scope === 'wallet');
-    const limits = named.map((lease) => (lease.spoolId === event.spoolId ? availableIn(lease) : 0n));
+    const limits = named.map((lease) => (lease.isOfJob || lease.spoolId === event.spoolId ? availableIn(lease) : 0n));
     if (event.reserved !== undefined) limits.push(BigInt(event.reserved));
     if (ofWallet === undefined) {
       const wallet = findWallet(event.tenantId, currency);

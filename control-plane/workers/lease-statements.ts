@@ -7,6 +7,7 @@ interface LeaseRow {
   readonly scope: HeldLease['scope'];
   readonly tenant_id: string;
   readonly spool_id: string;
+  readonly is_of_job: boolean;
   readonly currency: string;
   readonly budget_id: string | null;
   readonly window_from: Date | null;
@@ -23,8 +24,10 @@ export async function lockLeases(
   const { rows } = await database.query<LeaseRow>({
     name: 'lock-leases',
     text: `
-      select id, scope, tenant_id, spool_id, currency, budget_id, window_from, granted - used - returned as available
-      from lease where id = any($1::uuid[]) order by id for no key update`,
+      select lease.id, scope, tenant_id, lease.spool_id, spool.holder = 'job' as is_of_job, currency, budget_id,
+        window_from, granted - used - returned as available
+      from lease join lease_spool spool on spool.spool_id = lease.spool_id
+      where lease.id = any($1::uuid[]) order by lease.id for no key update of lease`,
     values: [ids],
   });
   return new Map(
@@ -33,6 +36,7 @@ export async function lockLeases(
       {
         ...{ id: row.id, scope: row.scope, currency: row.currency, budgetId: row.budget_id },
         ...{ tenantId: row.tenant_id, spoolId: row.spool_id, windowFrom: row.window_from?.getTime() ?? null },
+        isOfJob: row.is_of_job,
         available: BigInt(row.available),
       },
     ]),

@@ -1,5 +1,7 @@
 import type { Usage } from '@pingtoken/shared/rate-card';
 import type { ChatDialect, ChatRequest } from '../dialects/chat/chat.js';
+import type { Refusal } from '../http-error.js';
+import type { HeldMoney } from '../leases/call-money.js';
 import type { Routed } from '../route/route.js';
 
 /** What is sent. */
@@ -52,4 +54,6 @@ export type Prepared = Routed & {
   readonly outgoing: Outgoing | undefined;
   /** Of a session: its opening, which costs nothing by itself, or one of the calls within, whose prompt is all that was said. */
   readonly session?: 'opening' | 'turn';
+  /** Reserves in the place of what is usual: for what is billed when the call is long over. */
+  readonly reserve?: () => Promise<HeldMoney | Refusal | undefined>;
 };

@@ -80,7 +80,7 @@ function refuseUnbounded({ facts, operation, session }: Prepared): Refusal | und
   return refuse('unsupported_field', field, message);
 }
 
-function refuseFor(code: LeaseErrorCode): Refusal {
+export function refuseFor(code: LeaseErrorCode): Refusal {
   const refusal = refuse(code);
   return RETRIED.has(code) ? { ...refusal, headers: retryHeaders(RETRY_MS) } : refusal;
 }
@@ -100,7 +100,8 @@ function costOf({ priceCardVersionId, usage, serviceTier }: Billed, call: Prepar
 
 const NO_BUDGETS: readonly string[] = [];
 
-function budgetsOf({ tenant, apiKey }: Account, catalogue: Catalogue, currency: string): readonly string[] {
+/** Those that limit what an account spends in a currency. */
+export function budgetsOf({ tenant, apiKey }: Account, catalogue: Catalogue, currency: string): readonly string[] {
   const budgets = catalogue.budgets(tenant.id);
   if (budgets.length === 0) return NO_BUDGETS;
   const subjectIds = { tenant: tenant.id, member: apiKey.memberId, 'api-key': apiKey.id };

@@ -24,13 +24,16 @@ const USUAL_SEARCHES = 10;
 
 const NOTHING: UsageBounds = { inputTokens: 0, outputTokens: 0, requests: 0 };
 
+/** What a call's use is bounded by. */
+export type BoundedCall = Pick<Prepared, 'operation' | 'body' | 'assumedUsage' | 'facts' | 'session'>;
+
 /**
  * The most that a call can use of a model: a text has at most as many tokens as it has UTF-8 bytes, and an answer as many as its
  * caller lets it have, else as the model can give. Nothing is tokenised, and nothing asked.
  * @param model undefined for what is no model's: things that providers keep, and what is passed through
  * @param answerCap tokens that the answer is held to, where its caller has named no cap
  */
-export function usageBoundsOf(call: Prepared, model: ModelLimits | undefined, answerCap?: number): UsageBounds {
+export function usageBoundsOf(call: BoundedCall, model: ModelLimits | undefined, answerCap?: number): UsageBounds {
   if (call.session === 'opening') return NOTHING;
   if (call.session === 'turn') return { ...wholeModel(model), audioSeconds: SESSION_AUDIO_SECONDS };
   if (call.operation === 'passthrough') return { ...NOTHING, requests: 1 };
@@ -63,7 +66,7 @@ export function usageBoundsOf(call: Prepared, model: ModelLimits | undefined, an
 }
 
 function conversationBounds(
-  { facts, body, operation }: Prepared,
+  { facts, body, operation }: BoundedCall,
   model: ModelLimits | undefined,
   answerCap = facts?.answerCap(),
 ): UsageBounds {

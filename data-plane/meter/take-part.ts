@@ -28,7 +28,7 @@ export async function takePart(prepared: Prepared, { limits, money }: Bounds): P
   let isTaken = false;
   try {
     // Last of all, so that no money is held for what is refused anyway.
-    const held = await money?.reserve(prepared);
+    const held = await (prepared.reserve === undefined ? money?.reserve(prepared) : prepared.reserve());
     if (held === undefined) {
       isTaken = true;
       return { routed: prepared, share, held };

@@ -64,6 +64,7 @@ function makeRecord(change: Partial<BatchRecord> = {}, admittedAt = Date.now()):
     submission: makeSubmission({ submissionId: randomUUID(), providerId, admittedAt }),
     mark: 'tag.1',
     rawBatchId: 'batch_1',
+    isReserving: false,
     ...change,
   };
 }

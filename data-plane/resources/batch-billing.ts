@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { isRefusal, type Refusal } from '../http-error.js';
 import type { Spool } from '../meter/spool.js';
 import { createRequestId } from '../receive.js';
 import type { Snapshot } from '../snapshot.js';
 import type { BatchSubmission } from './batch-submission.js';
 import type { BatchRecord, BatchStore } from './batch-store.js';
+import type { JobCost, JobMoney } from './job-money.js';
 import { billBatch, readLines } from './bill-batch.js';
+import { BatchLookup, endOf } from './batch-lookup.js';
 import type { Exchanger, ProviderAccount } from './exchange.js';
-import { readPage, MAX_PAGES } from './list-things.js';
-import { parseThing } from './show-things.js';
 
 export interface BatchBillingOptions {
   readonly store: BatchStore;
@@ -16,18 +17,30 @@ export interface BatchBillingOptions {
   readonly snapshot: Snapshot;
   readonly exchanger: Exchanger;
   readonly logger: Logger;
+  /** Left out where nothing is to be refused for want of money. */
+  readonly money?: JobMoney | undefined;
+  /** Resolves when the ledger has all that was written to the spool so far; when it is on disk, where it is left out. */
+  readonly inLedger?: ((signal: AbortSignal) => Promise<void>) | undefined;
   /** First wait before a batch is asked for; each later one is half as long again, up to five minutes. */
   readonly pollIntervalMs: number;
 }
 
 /**
- * Bills the batches that were submitted here. What is to be billed is on disk before the provider hears of it, and leaves
- * the disk when the last of its lines is in the spool. Killed in between, the whole of it is done again, and gives the same
- * events. A key that was revoked meanwhile changes nothing: what was ordered is paid.
+ * Bills the batches that were submitted here. What is to be billed is on disk before money is asked for it, and leaves the disk
+ * when its lines are in the ledger and what is left of the money has gone back. Killed in between, the whole of it is done
+ * again, and gives the same events. A key that was revoked meanwhile changes nothing: what was ordered is paid.
  */
 export interface BatchBilling {
   /** Takes up what earlier processes left. */
   start(): void;
+  /**
+   * Asks for money, its record on disk before.
+   * @returns the leases that its lines draw on
+   * @throws the system's error
+   */
+  reserve(record: BatchRecord, cost: JobCost): Promise<readonly string[] | Refusal>;
+  /** It was not submitted, or its provider has refused it: what was reserved goes back. */
+  drop(record: BatchRecord): void;
   /**
    * On disk when it resolves; only then may the batch be submitted.
    * @throws the system's error
@@ -35,11 +48,9 @@ export interface BatchBilling {
   expect(record: BatchRecord): Promise<void>;
   /** @param rawBatchId the provider's id of it; undefined where the provider may have it, or not */
   submitted(record: BatchRecord, rawBatchId: string | undefined): Promise<void>;
-  /** The provider has refused it. */
-  refused(record: BatchRecord): Promise<void>;
   /**
    * Bills a batch now that is over, whoever submitted it.
-   * @returns whether it is billed; false where its output cannot be had
+   * @returns whether the ledger has it; false where its output cannot be had, or the ledger does not confirm it in time
    */
   bill(submission: BatchSubmission, batch: FinishedOutput): Promise<boolean>;
   close(): Promise<void>;
@@ -59,6 +70,13 @@ const LOST_AFTER_MS = 15 * 60_000;
 const GIVEN_UP_AFTER_MS = 60 * 24 * 3_600_000;
 /** The spool is safe from a power cut within 50 ms of a write. */
 const DURABLE_AFTER_MS = 1_000;
+/** A caller that deletes an output waits so long for the ledger. */
+const LEDGER_WAIT_MS = 10_000;
+/**
+ * A batch is over after a day. Of one that is not, or that can be asked of nobody any more, the money goes back; should it be
+ * billed after all, it is charged as a call without a lease is.
+ */
+const HELD_AT_MOST_MS = 48 * 3_600_000;
 
 const OVER: ReadonlySet<unknown> = new Set(['completed', 'failed', 'expired', 'cancelled']);
 
@@ -71,19 +89,38 @@ export function createBatchBilling(options: BatchBillingOptions): BatchBilling {
 class PollingBilling implements BatchBilling {
   readonly #closing = new AbortController();
   readonly #watched = new Set<Promise<void>>();
+  readonly #lookup: BatchLookup;
 
-  constructor(private readonly options: BatchBillingOptions) {}
+  constructor(private readonly options: BatchBillingOptions) {
+    this.#lookup = new BatchLookup({ ...options, signal: this.#closing.signal });
+  }
 
   start(): void {
     const { store, logger } = this.options;
     store.list().then(
       (records) => {
-        for (const record of records) this.#watch(record);
+        for (const record of records) {
+          if (record.isReserving) this.drop(record);
+          else this.#watch(record, this.#poll(record));
+        }
       },
       (error: unknown) => {
         logger.error({ reason: String(error) }, 'the records of batches cannot be read');
       },
     );
+  }
+
+  async reserve(record: BatchRecord, cost: JobCost): Promise<readonly string[] | Refusal> {
+    const { money, store } = this.options;
+    if (money === undefined) return [];
+    await store.put({ ...record, isReserving: true });
+    const leaseIds = await money.reserve(cost);
+    if (isRefusal(leaseIds)) this.drop(record);
+    return leaseIds;
+  }
+
+  drop(record: BatchRecord): void {
+    this.#watch(record, this.#release(record));
   }
 
   expect(record: BatchRecord): Promise<void> {
@@ -98,16 +135,21 @@ class PollingBilling implements BatchBilling {
       // What is on disk already finds it again by its mark.
       this.#report(record, error);
     }
-    this.#watch(known);
-  }
-
-  refused({ submission }: BatchRecord): Promise<void> {
-    return this.options.store.remove(submission.submissionId);
+    this.#watch(known, this.#poll(known));
   }
 
   async bill(submission: BatchSubmission, batch: FinishedOutput): Promise<boolean> {
-    const account = this.#accountOf(submission);
-    return account !== undefined && (await this.#billOutput(account, submission, batch)) === 'done';
+    const account = this.#lookup.accountOf(submission);
+    if (account === undefined || (await this.#billOutput(account, submission, batch)) !== 'done') return false;
+    const { inLedger } = this.options;
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(LEDGER_WAIT_MS)]);
+    return (
+      inLedger === undefined ||
+      inLedger(signal).then(
+        () => true,
+        () => false,
+      )
+    );
   }
 
   async close(): Promise<void> {
@@ -115,8 +157,12 @@ class PollingBilling implements BatchBilling {
     await Promise.all(this.#watched);
   }
 
-  #watch(record: BatchRecord): void {
-    const watching = this.#poll(record).finally(() => this.#watched.delete(watching));
+  #watch(record: BatchRecord, work: Promise<void>): void {
+    const watching = work
+      .catch((error: unknown) => {
+        this.#report(record, error);
+      })
+      .finally(() => this.#watched.delete(watching));
     this.#watched.add(watching);
   }
 
@@ -125,10 +171,10 @@ class PollingBilling implements BatchBilling {
     let waitMs = this.options.pollIntervalMs;
     while (await this.#waits(waitMs)) {
       try {
+        record = await this.#holdNoLonger(record);
         record = await this.#findSubmitted(record);
         if ((await this.#visit(record)) === 'done') {
-          if (!(await this.#waits(DURABLE_AFTER_MS))) return;
-          await this.options.store.remove(record.submission.submissionId);
+          if (await this.#isBooked()) await this.#release(record);
           return;
         }
       } catch (error) {
@@ -137,6 +183,45 @@ class PollingBilling implements BatchBilling {
       }
       waitMs = Math.min(waitMs * 1.5, MAX_WAIT_MS);
     }
+  }
+
+  /** @returns false when the process stops before */
+  async #isBooked(): Promise<boolean> {
+    const { inLedger } = this.options;
+    if (inLedger === undefined) return this.#waits(DURABLE_AFTER_MS);
+    return inLedger(this.#closing.signal).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /** Until the control plane has taken it; only then is it forgotten here. */
+  async #release(record: BatchRecord): Promise<void> {
+    const { money, store, pollIntervalMs } = this.options;
+    const { submissionId } = record.submission;
+    for (let waitMs = pollIntervalMs; ; waitMs = Math.min(waitMs * 2, MAX_WAIT_MS)) {
+      try {
+        await money?.release(submissionId, this.#closing.signal);
+        await store.remove(submissionId);
+        return;
+      } catch (error) {
+        this.#report(record, error);
+      }
+      if (!(await this.#waits(waitMs))) return;
+    }
+  }
+
+  async #holdNoLonger(record: BatchRecord): Promise<BatchRecord> {
+    const { submission } = record;
+    const { money, store, logger } = this.options;
+    const isDue = Date.now() - submission.admittedAt > HELD_AT_MOST_MS && submission.leaseIds.length > 0;
+    if (money === undefined || !isDue) return record;
+    await money.release(submission.submissionId, this.#closing.signal);
+    // What has gone back pays for nothing any more.
+    const free = { ...record, submission: { ...submission, leaseIds: [] } };
+    await store.put(free);
+    logger.warn({ batch: submission.submissionId }, 'a batch is not over in time, and what was held for it goes back');
+    return free;
   }
 
   /** @returns false when the process stops */
@@ -149,14 +234,14 @@ class PollingBilling implements BatchBilling {
   async #visit(record: BatchRecord): Promise<Visit> {
     const { submission, rawBatchId } = record;
     const ageMs = Date.now() - submission.admittedAt;
-    if (rawBatchId === null && ageMs > LOST_AFTER_MS) return 'done';
+    const account = this.#lookup.accountOf(submission);
+    if (rawBatchId === null && ageMs > (account === undefined ? HELD_AT_MOST_MS : LOST_AFTER_MS)) return 'done';
     if (ageMs > GIVEN_UP_AFTER_MS) {
       this.options.logger.error({ batch: submission.submissionId }, 'a batch was never over and is not billed');
       return 'done';
     }
-    const account = this.#accountOf(submission);
     if (account === undefined || rawBatchId === null) return 'later';
-    const batch = await this.#get(account, `/batches/${encodeURIComponent(rawBatchId)}`);
+    const batch = await this.#lookup.get(account, `/batches/${encodeURIComponent(rawBatchId)}`);
     if (!OVER.has(batch?.['status'])) return 'later';
     const { output_file_id: outputFileId } = batch ?? {};
     if (typeof outputFileId !== 'string') return 'done';
@@ -179,6 +264,7 @@ class PollingBilling implements BatchBilling {
       logger.info({ batch, billed }, 'a batch is billed');
       return 'done';
     }
+    // So that its connection can be used again.
     await readToEnd(body);
     if (status !== 404 && status !== 410) return 'later';
     // It was deleted by its owner, which is possible only after it was billed.
@@ -189,43 +275,11 @@ class PollingBilling implements BatchBilling {
   /** The answer to the submission was lost: the batch is in the provider's list, under our mark, or was never made. */
   async #findSubmitted(record: BatchRecord): Promise<BatchRecord> {
     if (record.rawBatchId !== null) return record;
-    const account = this.#accountOf(record.submission);
-    if (account === undefined) throw new Error('its account cannot be used');
-    let after = '';
-    for (let pages = 0; pages < MAX_PAGES; pages += 1) {
-      const page = readPage(await this.#get(account, `/batches?limit=100${after}`));
-      if (page === undefined) throw new Error('the list of batches cannot be read');
-      const found = page.data.find(({ metadata }) => markOf(metadata) === record.mark)?.['id'];
-      if (typeof found === 'string') {
-        const known = { ...record, rawBatchId: found };
-        await this.options.store.put(known);
-        return known;
-      }
-      const last = page.data.at(-1)?.['id'];
-      if (!page.hasMore || typeof last !== 'string') break;
-      after = `&after=${encodeURIComponent(last)}`;
-    }
-    return record;
-  }
-
-  async #get(account: ProviderAccount, path: string): Promise<Readonly<Record<string, unknown>> | undefined> {
-    const request = { method: 'GET', path, requestId: createRequestId(), signal: this.#closing.signal } as const;
-    const { status, body } = await this.options.exchanger.ask(account, request);
-    return status >= 200 && status < 300 ? parseThing(body) : undefined;
-  }
-
-  /** That of the submission; where it is no more, another of the same provider that the model's routes name. */
-  #accountOf({ tenantId, providerId, credentialId, model }: BatchSubmission): ProviderAccount | undefined {
-    const { catalogue } = this.options.snapshot;
-    const provider = catalogue?.providers.get(providerId);
-    if (catalogue === undefined || provider === undefined) return undefined;
-    const routes = catalogue.routes(catalogue.models.get(model)?.id ?? '', tenantId);
-    const others = routes.flatMap(({ targets }) => targets.filter((target) => target.providerId === providerId));
-    for (const id of [credentialId, ...others.map((target) => target.credentialId)]) {
-      const secret = catalogue.secretOf(id, tenantId, provider);
-      if (secret !== undefined) return { provider, secret };
-    }
-    return undefined;
+    const rawBatchId = await this.#lookup.find(record);
+    if (rawBatchId === undefined) return record;
+    const known = { ...record, rawBatchId };
+    await this.options.store.put(known);
+    return known;
   }
 
   #report({ submission }: BatchRecord, error: unknown): void {
@@ -233,20 +287,6 @@ class PollingBilling implements BatchBilling {
   }
 }
 
-function markOf(metadata: unknown): unknown {
-  return typeof metadata === 'object' && metadata !== null && 'pingtoken' in metadata ? metadata.pingtoken : undefined;
-}
-
-/** When it was over, as its provider says in seconds; now where it does not. */
-export function endOf(batch: Readonly<Record<string, unknown>> | undefined): number {
-  for (const member of ['completed_at', 'expired_at', 'cancelled_at', 'failed_at']) {
-    const seconds = batch?.[member];
-    if (typeof seconds === 'number' && Number.isSafeInteger(seconds * 1000) && seconds > 0) return seconds * 1000;
-  }
-  return Date.now();
-}
-
-/** So that its connection can be used again. */
 async function readToEnd(body: AsyncIterable<Buffer>): Promise<void> {
   const pieces = body[Symbol.asyncIterator]();
   while ((await pieces.next()).done !== true);

@@ -3,7 +3,10 @@ import { spliceBytes } from '../dialects/json-scanner.js';
 import { isRefusal } from '../http-error.js';
 import { readBatchInput, type BatchInput, type BatchInputOptions } from './batch-input.js';
 
-const options: BatchInputOptions = { setting: { endUsers: 'pseudonym', pseudonymKey: 'k'.repeat(43) } };
+const options: BatchInputOptions = {
+  setting: { endUsers: 'pseudonym', pseudonymKey: 'k'.repeat(43) },
+  limitsOf: () => ({ contextWindow: 100_000, maxOutputTokens: 5_000 }),
+};
 
 function line(change: Record<string, unknown> = {}, body: Record<string, unknown> = {}): string {
   const whole = { model: 'alias', messages: [{ role: 'user', content: 'x' }], ...body };
@@ -27,7 +30,7 @@ describe('the input of a batch', () => {
       '{ "custom_id":"b",\t"url" : "\\/v1/chat/completions","method":"POST","body" :{"n":12345678901234567890 , "model" :  "\\u0061lias"} }';
     const text = `${line()}\r\n\n${spelt}\n  \n${line({ custom_id: 'c' })}`;
     const input = await read(text);
-    expect(input).toMatchObject({ model: 'alias', operation: 'chat-completions', lines: 3 });
+    expect(input).toMatchObject({ model: 'alias', operation: 'chat-completions', reach: { lines: 3 } });
     const edited = spliceBytes(Buffer.from(text), input.edits('vendor-model')).toString();
     const expected = text.replaceAll('"model":"alias"', '"model":"vendor-model"');
     expect(edited).toBe(expected.replace('"\\u0061lias"', '"vendor-model"'));
@@ -68,6 +71,21 @@ describe('the input of a batch', () => {
     expect(await fault(text)).toMatch(message);
   });
 
+  it('reaches as far as each of its lines could by itself', async () => {
+    const capped = line({ custom_id: 'b' }, { max_tokens: 70, n: 2 });
+    const picture = [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'https://x.example/a.png' } }] }];
+    const text = `${line()}\n${capped}\n${line({ custom_id: 'c' }, { messages: picture, max_tokens: 1 })}`;
+    const bodyBytes = (whole: string): number => JSON.stringify((JSON.parse(whole) as { body: object }).body).length;
+    expect((await read(text)).reach).toEqual({
+      lines: 3,
+      longestInputTokens: 100_000,
+      inputTokens: bodyBytes(line()) + bodyBytes(capped) + 100_000,
+      outputTokens: 5_000 + 140 + 1,
+      images: 0,
+      webSearches: 0,
+    });
+  });
+
   it('says where a line names what the provider keeps', async () => {
     const text = `${line()}\n${line({ custom_id: 'b', url: '/v1/chat/completions' }, { messages: [{ content: [{ file: { file_id: 'file-1' } }] }] })}`;
     expect((await read(text)).stored).toEqual({ line: 2, field: 'file_id' });
@@ -76,7 +94,7 @@ describe('the input of a batch', () => {
 
   it('has at most 50,000 lines', async () => {
     const lines = Array.from({ length: 50_001 }, (_, index) => line({ custom_id: String(index) }));
-    expect((await read(lines.slice(1).join('\n'))).lines).toBe(50_000);
+    expect((await read(lines.slice(1).join('\n'))).reach.lines).toBe(50_000);
     expect(await fault(lines.join('\n'))).toMatch(/^Line 50001: .*50000/);
   });
 });

@@ -1,12 +1,17 @@
 import { isUtf8 } from 'node:buffer';
 import { setImmediate } from 'node:timers/promises';
+import type { UsageBounds } from '@pingtoken/shared/dearest-price';
 import { ERROR_CODES } from '@pingtoken/shared/error-code';
 import type { Operation } from '@pingtoken/shared/usage-event';
 import { END_USER_FIELDS, endUserSplices, type EndUserSetting } from '../dialects/end-user.js';
 import { isModelName, MeteredKeys, readJsonBody } from '../dialects/json-request.js';
 import type { Range, Splice } from '../dialects/json-scanner.js';
+import { assumedUsage } from '../dialects/operations/assumed-usage.js';
 import { findStoredReferences } from '../dialects/stored-references.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
+import { usageBoundsOf, type ModelLimits } from '../leases/usage-bounds.js';
+import { RequestLook } from '../route/request-facts.js';
+import { addLine, NO_REACH, type BatchReach } from './batch-reach.js';
 import { BATCH_OPERATIONS, isBatchEndpoint, type BatchEndpoint } from './batch-submission.js';
 
 /** A batch's input file, judged line by line: every line asks the same of the same model. */
@@ -14,7 +19,7 @@ export interface BatchInput {
   readonly model: string;
   readonly endpoint: BatchEndpoint;
   readonly operation: Operation;
-  readonly lines: number;
+  readonly reach: BatchReach;
   /** The first that names something which the provider keeps: it is there only for whose account it is. */
   readonly stored: { readonly line: number; readonly field: string } | undefined;
   /** The model's name in each line, and what each says of an end user. */
@@ -23,6 +28,8 @@ export interface BatchInput {
 
 export interface BatchInputOptions {
   readonly setting: EndUserSetting;
+  /** Of a model by its alias. */
+  readonly limitsOf: (model: string) => ModelLimits | undefined;
 }
 
 /** https://platform.openai.com/docs/guides/batch#rate-limits */
@@ -42,6 +49,8 @@ interface Line {
   readonly modelRange: Range;
   readonly endUserSplices: readonly Splice[];
   readonly storedField: string | undefined;
+  /** The most that it can use. */
+  readonly bounds: UsageBounds;
 }
 
 /**
@@ -56,6 +65,7 @@ export async function readBatchInput(file: Buffer, options: BatchInputOptions): 
   const models: Range[] = [];
   const endUsers: Splice[] = [];
   let first: Line | undefined;
+  let reach = NO_REACH;
   let stored: BatchInput['stored'];
   let sliceEnd = SLICE_BYTES;
   for (const { number, start, end } of linesOf(file)) {
@@ -65,6 +75,7 @@ export async function readBatchInput(file: Buffer, options: BatchInputOptions): 
     const fault = disagreement(line, first, customIds) ?? (customIds.size >= MAX_LINES ? TOO_MANY : undefined);
     if (fault !== undefined) return atLine(number, refuse('invalid_request', 'file', fault));
     customIds.add(line.customId);
+    reach = addLine(reach, line.bounds);
     models.push(shift(line.modelRange, start));
     if (line.storedField !== undefined) stored ??= { line: number, field: line.storedField };
     for (const splice of line.endUserSplices) endUsers.push({ ...splice, ...shift(splice, start) });
@@ -78,7 +89,7 @@ export async function readBatchInput(file: Buffer, options: BatchInputOptions): 
     model,
     endpoint,
     operation: BATCH_OPERATIONS[endpoint],
-    lines: models.length,
+    reach,
     stored,
     edits: (upstreamModel) => {
       const bytes = Buffer.from(JSON.stringify(upstreamModel));
@@ -140,6 +151,7 @@ function readLine(bytes: Buffer, options: BatchInputOptions): Line | Refusal {
     model: body.model,
     modelRange: shift(body.modelRange, range.start),
     storedField: body.storedField,
+    bounds: body.bounds,
     endUserSplices: body.endUserSplices.map((splice) => ({ ...splice, ...shift(splice, range.start) })),
   };
 }
@@ -147,8 +159,8 @@ function readLine(bytes: Buffer, options: BatchInputOptions): Line | Refusal {
 function readBody(
   bytes: Buffer,
   url: BatchEndpoint,
-  { setting }: BatchInputOptions,
-): Pick<Line, 'model' | 'modelRange' | 'endUserSplices' | 'storedField'> | Refusal {
+  { setting, limitsOf }: BatchInputOptions,
+): Pick<Line, 'model' | 'modelRange' | 'endUserSplices' | 'storedField' | 'bounds'> | Refusal {
   const body = readJsonBody(bytes, BODY_KEYS);
   if (isRefusal(body)) return body;
   const { fields, scan } = body;
@@ -161,8 +173,21 @@ function readBody(
     model,
     modelRange,
     storedField: stored?.field,
+    bounds: boundsOf(bytes, { operation: BATCH_OPERATIONS[url], model }, limitsOf(model)),
     endUserSplices: endUserSplices({ dialect: 'openai', bytes, values: scan.values, setting }),
   };
+}
+
+/** As if it were a call by itself. */
+function boundsOf(
+  body: Buffer,
+  { operation, model }: { readonly operation: (typeof BATCH_OPERATIONS)[BatchEndpoint]; readonly model: string },
+  limits: ModelLimits | undefined,
+): UsageBounds {
+  const request = { headers: {} };
+  const look = { operation, model, body, request, dialect: 'openai', streamed: false, admittedAt: 0 } as const;
+  const facts = new RequestLook(look);
+  return usageBoundsOf({ operation, body, facts, assumedUsage: assumedUsage(operation, facts.fields()) }, limits);
 }
 
 function invalid(field: string, message: string): Refusal {

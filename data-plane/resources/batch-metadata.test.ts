@@ -22,27 +22,29 @@ const submission: BatchSubmission = {
   admittedAt: Date.now(),
   priceCardVersionId: randomUUID(),
   costCardVersionId: randomUUID(),
+  leaseIds: [randomUUID(), randomUUID()],
 };
+const input = '/v1/chat/completions 1.2.3.4.0.0';
 const metadata = { project: 'Nächtlich "1"', user: 'ada@customer.example' };
 
 describe('the metadata of a batch', () => {
   it('is what the vendor takes, and comes back as it was given', () => {
-    const stored = writeBatchMetadata(ours, { submission, metadata }) ?? {};
+    const stored = writeBatchMetadata(ours, { submission, metadata, input }) ?? {};
     expect(Object.keys(stored).length).toBeLessThanOrEqual(16);
     for (const [name, value] of Object.entries(stored)) {
       expect(name.length).toBeLessThanOrEqual(64);
       expect(value.length).toBeLessThanOrEqual(512);
     }
-    expect(readBatchMetadata(ours, stored)).toEqual({ submission, metadata });
+    expect(readBatchMetadata(ours, stored)).toEqual({ submission, metadata, input });
   });
 
   it('tells the provider nothing of it', () => {
-    const text = JSON.stringify(writeBatchMetadata(ours, { submission, metadata }));
+    const text = JSON.stringify(writeBatchMetadata(ours, { submission, metadata, input }));
     for (const part of ['project', 'ada@', submission.tenantId, submission.apiKeyId]) expect(text).not.toContain(part);
   });
 
   it('says whose it is, to its tenant alone', () => {
-    const stored = writeBatchMetadata(ours, { submission, metadata: null });
+    const stored = writeBatchMetadata(ours, { submission, metadata: null, input });
     expect(submissionIdOf(ours, submission.providerId, stored)).toBe(submission.submissionId);
     expect(isOwnBatch(ours, randomUUID(), stored)).toBe(false);
     expect(isOwnBatch(theirs, submission.providerId, stored)).toBe(false);
@@ -56,8 +58,8 @@ describe('the metadata of a batch', () => {
   it('has room for what a caller says, up to a bound', () => {
     const many = (count: number) =>
       Object.fromEntries(Array.from({ length: count }, (_, index) => [`m${index}`, 'v'.repeat(500)]));
-    const stored = writeBatchMetadata(ours, { submission, metadata: many(7) });
+    const stored = writeBatchMetadata(ours, { submission, metadata: many(7), input });
     expect(readBatchMetadata(ours, stored)?.metadata).toEqual(many(7));
-    expect(writeBatchMetadata(ours, { submission, metadata: many(16) })).toBeUndefined();
+    expect(writeBatchMetadata(ours, { submission, metadata: many(16), input })).toBeUndefined();
   });
 });

@@ -17,6 +17,8 @@ export interface BatchNote {
   readonly submission: BatchSubmission;
   /** As the caller gave it; null where it gave none. */
   readonly metadata: Readonly<Record<string, string>> | null;
+  /** What its input's id says beside the provider's own: the same file has the same id, wherever it is named. */
+  readonly input: string;
 }
 
 const TAG_MEMBER = 'pingtoken';
@@ -27,7 +29,11 @@ const MAX_VALUE_CHARACTERS = 512;
 /** What a caller may give; it is bounded by the room that is left. */
 export const callerMetadataSchema = z.record(z.string().max(64), z.string().max(512)).nullable();
 
-const noteSchema = z.object({ submission: batchSubmissionSchema, metadata: callerMetadataSchema });
+const noteSchema = z.object({
+  submission: batchSubmissionSchema,
+  metadata: callerMetadataSchema,
+  input: z.string().default(''),
+});
 
 /** @returns undefined where it is too long to be kept */
 export function writeBatchMetadata(sealer: IdSealer, note: BatchNote): StoredMetadata | undefined {

@@ -14,6 +14,7 @@ const record = (change: Partial<BatchRecord> = {}): BatchRecord => ({
   submission: makeSubmission({ submissionId: randomUUID() }),
   mark: 'tag.id',
   rawBatchId: null,
+  isReserving: false,
   ...change,
 });
 

@@ -6,13 +6,18 @@ import { z } from 'zod';
 import { parseJson } from '@pingtoken/shared/wire';
 import { batchSubmissionSchema } from './batch-submission.js';
 
-/** A batch that is to be billed by this data plane, from before it is submitted until its last line is in the spool. */
+/**
+ * A batch that is to be billed by this data plane, from before money is asked for it until its last line is in the ledger and
+ * what is left of the money has gone back.
+ */
 export const batchRecordSchema = z.object({
   submission: batchSubmissionSchema,
   /** What marks it in the list of its provider; by this it is found again when nobody heard the answer to its submission. */
   mark: z.string().max(200),
   /** The provider's id of it; null as long as no answer to its submission has come. */
   rawBatchId: z.string().max(512).nullable(),
+  /** While money is asked for: nobody has been sent anything, and what was granted goes back. */
+  isReserving: z.boolean().default(false),
 });
 export type BatchRecord = z.infer<typeof batchRecordSchema>;
 

@@ -24,6 +24,8 @@ export const batchSubmissionSchema = z.object({
   admittedAt: z.int(),
   priceCardVersionId: z.uuid(),
   costCardVersionId: z.uuid().nullable(),
+  /** Leases that its lines draw on; none where it was submitted without, or what was held has gone back. */
+  leaseIds: z.array(z.uuid()).max(16).default([]),
 });
 export type BatchSubmission = z.infer<typeof batchSubmissionSchema>;
 

@@ -3,7 +3,10 @@ import { spliceBytes, type ObjectScan, type Splice } from '../dialects/json-scan
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import { planBatch, planByAccount, type PlannedCall } from './accounts.js';
 import { answerList } from './answer-list.js';
-import { callerMetadataSchema, isOwnBatch, writeBatchMetadata, type StoredMetadata } from './batch-metadata.js';
+import { callerMetadataSchema, isOwnBatch, writeBatchMetadata } from './batch-metadata.js';
+import type { BatchNote, StoredMetadata } from './batch-metadata.js';
+import { batchCostOf, type JobCost } from './job-money.js';
+import { readInputNote } from './batch-reach.js';
 import type { BatchRecord } from './batch-store.js';
 import { BATCH_OPERATIONS, isBatchEndpoint, type BatchSubmission } from './batch-submission.js';
 import { openConversation, type Conversation } from './conversation.js';
@@ -17,23 +20,36 @@ const KEYS = new MeteredKeys('input_file_id', 'endpoint', 'metadata');
 
 interface Order {
   readonly plan: PlannedCall;
-  readonly record: BatchRecord;
-  readonly bytes: Buffer;
   readonly input: KeptThing;
+  readonly cost: JobCost;
+  /** As the caller gave it. */
+  readonly metadata: BatchNote['metadata'];
+  readonly scan: ObjectScan;
 }
 
 /** https://platform.openai.com/docs/api-reference/batch/create */
 export async function createBatch(call: KeptCall, tools: KeptTools): KeptAnswer {
   const order = readOrder(call);
   if (isRefusal(order)) return order;
-  const { plan, record, bytes, input } = order;
+  const { plan, input } = order;
   const names = new Map([[input.rawId, call.sealer.seal(input)]]);
-  // What the batch can cost at most is to be reserved here, when wallets are drawn on before the call.
-  const conversation = await openConversation(plan, tools, { outlivesCaller: true, names });
-  if (isRefusal(conversation)) return conversation;
+  let leaseIds: readonly string[] | undefined;
+  const reserve = async (): Promise<Refusal | undefined> => {
+    const reserved = await tools.billing.reserve(storedOrder(call, order, []).record, order.cost);
+    if (isRefusal(reserved)) return reserved;
+    leaseIds = reserved;
+    return undefined;
+  };
+  const conversation = await openConversation({ ...plan, reserve }, tools, { outlivesCaller: true, names });
+  const { record, bytes } = storedOrder(call, order, leaseIds ?? []);
+  if (isRefusal(conversation)) {
+    if (leaseIds !== undefined) tools.billing.drop(record);
+    return conversation;
+  }
   try {
     await tools.billing.expect(record);
   } catch (error) {
+    tools.billing.drop(record);
     await conversation.fail('spool_unavailable', 'provider-failed', String(error));
     return undefined;
   }
@@ -49,7 +65,7 @@ async function noteOutcome(
   { tools, record }: { readonly tools: KeptTools; readonly record: BatchRecord },
 ): Promise<void> {
   if (body === undefined && providerStatus >= 400 && providerStatus < 500 && providerStatus !== 408) {
-    await tools.billing.refused(record);
+    tools.billing.drop(record);
     return;
   }
   const rawBatchId = body === undefined ? undefined : parseThing(body)?.['id'];
@@ -62,24 +78,46 @@ function readOrder(call: KeptCall): Order | Refusal {
   if (isRefusal(json)) return json;
   const { input_file_id: inputFileId, endpoint, metadata = null } = json.fields;
   const input = sealer.open(inputFileId, ['batch-input']);
-  if (input === undefined) return refuse('not_found', 'input_file_id', 'No such input of a batch of yours.');
+  const judged = readInputNote(input?.parentId);
+  if (input === undefined || judged === undefined) {
+    return refuse('not_found', 'input_file_id', 'No such input of a batch of yours.');
+  }
   if (!isBatchEndpoint(endpoint)) return refuse('invalid_request', 'endpoint', 'It is none that a batch can ask for.');
-  if (input.parentId !== endpoint)
+  if (judged.endpoint !== endpoint)
     return refuse('invalid_request', 'endpoint', 'The lines of the file ask for another.');
   const given = callerMetadataSchema.safeParse(metadata);
   if (!given.success)
     return refuse('invalid_request', 'metadata', 'The metadata must be texts of at most 512 characters.');
   const plan = planBatch(known, input, BATCH_OPERATIONS[endpoint], nowMs);
   if (isRefusal(plan)) return plan;
-  const submission = submissionOf(plan);
-  const stored = writeBatchMetadata(sealer, { submission, metadata: given.data });
-  if (stored === undefined) return refuse('invalid_request', 'metadata', 'The metadata is too long.');
-  const mark = stored['pingtoken'] ?? '';
-  const bytes = editOrder(known.body, json.scan, { input, stored });
-  return { plan: { ...plan, operation: 'batches' }, record: { submission, mark, rawBatchId: null }, bytes, input };
+  const cost = batchCostOf(plan, judged.reach);
+  if (isRefusal(cost)) return cost;
+  const order = { plan, input, cost, metadata: given.data, scan: json.scan };
+  // One for the wallet and one for each budget, if all are granted.
+  const mostLeases = [cost.jobId, ...cost.budgetIds];
+  const stored = writeBatchMetadata(sealer, noteOf(order, mostLeases));
+  return stored === undefined ? refuse('invalid_request', 'metadata', 'The metadata is too long.') : order;
 }
 
-function submissionOf(plan: PlannedCall): BatchSubmission {
+function noteOf({ plan, input, metadata }: Order, leaseIds: readonly string[]): BatchNote {
+  return { submission: submissionOf(plan, leaseIds), metadata, input: input.parentId ?? '' };
+}
+
+/** What the provider is sent, and what is kept here to bill it. */
+function storedOrder(
+  { sealer, known }: KeptCall,
+  order: Order,
+  leaseIds: readonly string[],
+): { readonly record: BatchRecord; readonly bytes: Buffer } {
+  const note = noteOf(order, leaseIds);
+  const stored = writeBatchMetadata(sealer, note) ?? {};
+  return {
+    record: { submission: note.submission, mark: stored['pingtoken'] ?? '', rawBatchId: null, isReserving: false },
+    bytes: editOrder(known.body, order.scan, { input: order.input, stored }),
+  };
+}
+
+function submissionOf(plan: PlannedCall, leaseIds: readonly string[]): BatchSubmission {
   const { account, member, catalogue, operation, model, admittedAt, priceCardVersionId } = plan;
   const [{ targetId, provider, credentialId, upstreamModel, costCardVersionId }] = plan.attempts;
   return {
@@ -98,6 +136,7 @@ function submissionOf(plan: PlannedCall): BatchSubmission {
     admittedAt,
     priceCardVersionId,
     costCardVersionId,
+    leaseIds: [...leaseIds],
   };
 }
 

@@ -84,8 +84,7 @@ function parseOrUndefined(text: string | undefined): unknown {
 }
 
 function factsOf(submission: BatchSubmission): SharedFacts {
-  const { tenantId, apiKeyId, memberId, config, operation, model, priceCardVersionId } = submission;
-  const leaseIds: string[] = [];
+  const { tenantId, apiKeyId, memberId, config, operation, model, priceCardVersionId, leaseIds } = submission;
   const client = null;
   return new SharedFacts({
     tenantId,

@@ -4,8 +4,9 @@ import type { AnswerEditor, Outgoing } from '../forward/prepared-call.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import { planByAccount, planByModel, planEverywhere, type PlannedCall } from './accounts.js';
 import { readBatchInput } from './batch-input.js';
-import { endOf } from './batch-billing.js';
+import { endOf } from './batch-lookup.js';
 import { readBatchMetadata } from './batch-metadata.js';
+import { writeInputNote } from './batch-reach.js';
 import { openConversation, type Conversation } from './conversation.js';
 import { filePrefix, isFileName, readFileName, type FileNote } from './file-name.js';
 import { answerShown, namedThing, relayForm, namesOf, pathOf, showingOf } from './kept-call.js';
@@ -94,7 +95,10 @@ function fileNameStart(body: Buffer, { whole, content }: FormPart): number | und
 /** The lines of a batch's input say which model they are for, so its provider is that of the model. */
 async function planInput({ known, nowMs }: KeptCall, { file }: UploadForm): Promise<Upload | Refusal> {
   const { start, end } = file.content;
-  const input = await readBatchInput(known.body.subarray(start, end), { setting: known.account.tenant });
+  const input = await readBatchInput(known.body.subarray(start, end), {
+    setting: known.account.tenant,
+    limitsOf: (model) => known.catalogue.models.get(model),
+  });
   if (isRefusal(input)) return input;
   const plan = planByModel(known, input, nowMs);
   if (isRefusal(plan)) return { ...plan, param: 'file' };
@@ -106,7 +110,7 @@ async function planInput({ known, nowMs }: KeptCall, { file }: UploadForm): Prom
   const edits = input.edits(upstreamModel);
   return {
     plan,
-    note: { kind: 'batch-input', model: input.model, parentId: input.endpoint },
+    note: { kind: 'batch-input', model: input.model, parentId: writeInputNote(input.endpoint, input.reach) },
     edits: edits.map((edit) => ({ ...edit, start: edit.start + start, end: edit.end + start })),
   };
 }

@@ -7,8 +7,10 @@ import { createUpstreamAddresses } from '../forward/upstream-address.js';
 import { refuse, type Refusal } from '../http-error.js';
 import type { Meter } from '../meter/meter.js';
 import type { Spool } from '../meter/spool.js';
+import type { LeaseClient } from '../leases/lease-keeper.js';
 import type { Snapshot } from '../snapshot.js';
 import { createBatchBilling } from './batch-billing.js';
+import { createJobMoney } from './job-money.js';
 import type { BatchStore } from './batch-store.js';
 import { cancelBatch, createBatch, listBatches, showOneBatch } from './batches.js';
 import { createExchanger } from './exchange.js';
@@ -47,6 +49,10 @@ export interface KeptThings {
 
 export interface KeptThingsOptions {
   readonly batches: BatchStore;
+  /** Left out where nothing is to be refused for want of money. */
+  readonly allocator?: LeaseClient | undefined;
+  /** Resolves when the ledger has all that was written to the spool so far. */
+  readonly inLedger?: ((signal: AbortSignal) => Promise<void>) | undefined;
   readonly spool: Spool;
   readonly snapshot: Snapshot;
   readonly meter: Meter;
@@ -59,9 +65,14 @@ export interface KeptThingsOptions {
 
 /** Files, uploads, batches and stored responses; takes up the batches that earlier processes left to be billed. */
 export function createKeptThings(options: KeptThingsOptions): KeptThings {
-  const { timeouts, privateUpstreams, batches, ...shared } = options;
+  const { timeouts, privateUpstreams, batches, allocator, ...shared } = options;
   const exchanger = createExchanger({ timeouts, addresses: createUpstreamAddresses({ privateUpstreams }) });
-  const billing = createBatchBilling({ ...shared, store: batches, exchanger });
+  const billing = createBatchBilling({
+    ...shared,
+    store: batches,
+    exchanger,
+    money: allocator === undefined ? undefined : createJobMoney({ client: allocator, logger: options.logger }),
+  });
   billing.start();
   const { meter, forwarder, logger } = options;
   const open = new Set<Promise<unknown>>();

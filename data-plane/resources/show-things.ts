@@ -77,13 +77,13 @@ export function showBatch(batch: Json, { sealer, account }: Showing): Json {
   const note = readBatchMetadata(sealer, metadata);
   const ofBatch = { ...account, model: note?.submission.model ?? account.model };
   const parentId = typeof id === 'string' ? id : undefined;
-  const path = typeof endpoint === 'string' ? endpoint : undefined;
+  const inputNote = note?.input ?? (typeof endpoint === 'string' ? endpoint : undefined);
   const made = { ...ofBatch, kind: 'batch-output', parentId } as const;
   return {
     ...batch,
     id: sealAs(sealer, id, { ...ofBatch, kind: 'batch' }),
     ...(input !== undefined && {
-      input_file_id: sealAs(sealer, input, { ...ofBatch, kind: 'batch-input', parentId: path }),
+      input_file_id: sealAs(sealer, input, { ...ofBatch, kind: 'batch-input', parentId: inputNote }),
     }),
     ...(output !== undefined && { output_file_id: sealAs(sealer, output, made) }),
     ...(failed !== undefined && { error_file_id: sealAs(sealer, failed, made) }),

@@ -235,6 +235,7 @@ export class LeaseModel {
   #open(spool: Spool, { scope }: ScopeOf): Lease {
     const lease: Lease = {
       ...{ id: this.#id(), scope: scope.kind, tenantId: TENANT, spoolId: spool.id, currency: 'USD' },
+      isOfJob: false,
       ...{ budgetId: scope.kind === 'budget' ? BUDGET : null, windowFrom: scope.kind === 'budget' ? 0 : null },
       ...{ available: 0n, granted: 0n, admitUntil: this.#now + LEASE_MS, fenceSeq: null, isClosed: false },
     };

@@ -18,6 +18,7 @@ export function makeSubmission(change: Partial<BatchSubmission> = {}): BatchSubm
     admittedAt: Date.now() - 60_000,
     priceCardVersionId: randomUUID(),
     costCardVersionId: randomUUID(),
+    leaseIds: [],
     ...change,
   };
 }
