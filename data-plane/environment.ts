@@ -80,6 +80,19 @@ export const dataPlaneEnvironment = z.object({
   UPSTREAM_TOTAL_TIMEOUT_MS: milliseconds(3_600_000).describe(
     'Longest time of one call, from the moment that it goes out to the end of its answer.',
   ),
+  WARM_CONNECTIONS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(32)
+    .default(2)
+    .describe(
+      'Connections kept open and unused to each provider’s host in use, so that a call waits for no handshake.',
+    ),
+  UPSTREAM_HTTP2: z
+    .enum(['on', 'off'])
+    .default('off')
+    .describe('Whether JSON calls go by HTTP/2 where the provider offers it. Read in `data-plane/README.md` why not.'),
   STREAM_COMMENT_INTERVAL_MS: milliseconds(15_000).describe(
     'After so long a silence inside a stream the caller gets a comment, so that what lies between keeps the connection.',
   ),

@@ -36,6 +36,8 @@ export type GatewayEnvironment = Pick<
   | 'UPSTREAM_HEADERS_TIMEOUT_MS'
   | 'IDLE_TIMEOUT_MS'
   | 'UPSTREAM_TOTAL_TIMEOUT_MS'
+  | 'WARM_CONNECTIONS'
+  | 'UPSTREAM_HTTP2'
   | 'STREAM_COMMENT_INTERVAL_MS'
   | 'ESTIMATE_TIMEOUT_MS'
   | 'PRIVATE_UPSTREAMS'
@@ -79,11 +81,14 @@ export function createGateway({ state, environment, region = null, logger }: Gat
     ...timeouts,
     commentIntervalMs: environment.STREAM_COMMENT_INTERVAL_MS,
     privateUpstreams: environment.PRIVATE_UPSTREAMS,
+    warmConnections: environment.WARM_CONNECTIONS,
+    allowH2: environment.UPSTREAM_HTTP2 === 'on',
     snapshot,
     logger,
   });
   const openCalls = (): number => forwarder.openCalls() + realtime.openSessions();
-  const observer = createObserver({ linkStatus: () => state.linkStatus(), openCalls });
+  const { warmConnections } = forwarder;
+  const observer = createObserver({ linkStatus: () => state.linkStatus(), openCalls, warmConnections });
   const estimator = createTokenEstimator({ logger, timeoutMs: environment.ESTIMATE_TIMEOUT_MS });
   const limits = createCallLimits({ trustedProxies: environment.TRUSTED_PROXIES });
   const meter = createMeter({

@@ -28,9 +28,11 @@ const DURATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 export function createObserver({
   linkStatus,
   openCalls,
+  warmConnections,
 }: {
   readonly linkStatus: () => LinkStatus;
   readonly openCalls: () => number;
+  readonly warmConnections: () => number;
 }): Observer {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -47,7 +49,7 @@ export function createObserver({
     labelNames: ['result'] as const,
     registers: [registry],
   });
-  observeState(registry, linkStatus, openCalls);
+  observeState(registry, { linkStatus, openCalls, warmConnections });
   return {
     callEnded: calls,
     callRefused: (operation, code) => {
@@ -90,7 +92,18 @@ function countCalls(registry: Registry): (call: EndedCall) => void {
 }
 
 /** Gauges that are read when they are asked for, and cost a call nothing. */
-function observeState(registry: Registry, linkStatus: () => LinkStatus, openCalls: () => number): void {
+function observeState(
+  registry: Registry,
+  {
+    linkStatus,
+    openCalls,
+    warmConnections,
+  }: {
+    readonly linkStatus: () => LinkStatus;
+    readonly openCalls: () => number;
+    readonly warmConnections: () => number;
+  },
+): void {
   const gauge = (name: string, help: string, read: () => number | undefined): void => {
     new Gauge({
       name: `pingtoken_${name}`,
@@ -104,6 +117,7 @@ function observeState(registry: Registry, linkStatus: () => LinkStatus, openCall
     });
   };
   gauge('open_calls', 'Calls on their way.', openCalls);
+  gauge('warm_connections', 'Connections to providers that are open and unused.', warmConnections);
   gauge('config_link_connected', '1 while the control plane is connected.', () => Number(linkStatus().connected));
   gauge('config_epoch', 'Epoch of the configuration in force.', () => linkStatus().position?.epoch);
   gauge('config_seq', 'Sequence number of the configuration in force.', () => linkStatus().position?.seq);

@@ -12,12 +12,14 @@ import { createPreparer } from './outgoing.js';
 import type { Outgoing, Prepared } from './prepared-call.js';
 import { createProxyCaller } from './proxy-call.js';
 import { Relay } from './relay.js';
-import { createUpstreamAddresses, type UpstreamAddressOptions } from './upstream-address.js';
+import { createUpstreamAddresses, createUpstreamConnector, type UpstreamAddressOptions } from './upstream-address.js';
+import { createWarmConnections } from './warm-connections.js';
 
 export interface Forwarder {
   /** Sends a recorded call to its provider; from here on its {@link Relay} answers the caller and settles it. */
   forward(call: MeteredCall): void;
   readonly openCalls: () => number;
+  readonly warmConnections: () => number;
   /** Cuts one call that broke on our side, if it is on its way. */
   cutCall(requestId: string): void;
   readonly cutOpenCalls: () => void;
@@ -27,6 +29,10 @@ export interface Forwarder {
 export interface ForwarderOptions extends UpstreamTimeouts, Partial<UpstreamAddressOptions> {
   /** Longest silence inside a stream before its caller gets a comment. */
   readonly commentIntervalMs: number;
+  /** Connections kept ready for each host in use. */
+  readonly warmConnections: number;
+  /** Whether HTTP/2 is spoken where the provider offers it. */
+  readonly allowH2: boolean;
   readonly snapshot: Snapshot;
   readonly walking: WalkTools;
   readonly logger: Logger;
@@ -42,12 +48,17 @@ export function createForwarder({
   privateUpstreams = [],
   resolve,
   commentIntervalMs,
+  warmConnections,
+  allowH2,
   ...timeouts
 }: ForwarderOptions): Forwarder {
   const open = new OpenCalls<Relay>();
   const addresses = createUpstreamAddresses({ privateUpstreams, ...(resolve !== undefined && { resolve }) });
-  const jsonCaller = createJsonCaller({ timeouts, addresses });
-  const proxyCaller = createProxyCaller({ timeouts, addresses });
+  const connect = createUpstreamConnector(addresses, timeouts.connectTimeoutMs, allowH2);
+  const warm = createWarmConnections({ connect, perOrigin: warmConnections });
+  const callerOptions = { timeouts, addresses, warm, connect, allowH2 };
+  const jsonCaller = createJsonCaller(callerOptions);
+  const proxyCaller = createProxyCaller(callerOptions);
   const comments = createKeepAliveComments({ intervalMs: commentIntervalMs });
   const send = (exchange: Exchange): void => {
     const { outgoing } = exchange.meter.routed;
@@ -60,6 +71,7 @@ export function createForwarder({
   let checked = snapshot.catalogue;
   const sweep = setInterval(() => {
     cutOverdue(open, walking.totalTimeoutMs);
+    warm.tend(snapshot.catalogue);
     if (snapshot.catalogue === checked) return;
     checked = snapshot.catalogue;
     cutRevoked(open, snapshot);
@@ -73,6 +85,7 @@ export function createForwarder({
       relay.start(call.attempt.targetId === null ? undefined : walkOf(call.routed, walking));
     },
     openCalls: () => open.size,
+    warmConnections: warm.size,
     cutCall: (requestId) => {
       for (const relay of open.list()) {
         if (relay.call.routed.requestId === requestId) relay.fail('internal_error', 'interrupted', 'a fault of ours');
@@ -83,6 +96,7 @@ export function createForwarder({
     },
     close: async () => {
       clearInterval(sweep);
+      warm.close();
       proxyCaller.close();
       comments.close();
       await jsonCaller.close();

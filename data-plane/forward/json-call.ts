@@ -1,10 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { Agent, type Dispatcher } from 'undici';
+import { Agent, type buildConnector, type Dispatcher } from 'undici';
 import { addressOf } from '../provider-address.js';
 import type { AnswerEditor, Outgoing } from './prepared-call.js';
 import type { Exchange, UpstreamSource } from './exchange.js';
-import { createUpstreamConnector, UpstreamRefusedError, type UpstreamAddresses } from './upstream-address.js';
+import { UpstreamRefusedError, type UpstreamAddresses } from './upstream-address.js';
 import { upstreamHeaders } from './upstream-headers.js';
+import { takeWarmFirst, type WarmConnections } from './warm-connections.js';
 
 export interface UpstreamTimeouts {
   readonly connectTimeoutMs: number;
@@ -17,18 +18,25 @@ export interface UpstreamCallerOptions {
   readonly addresses: UpstreamAddresses;
 }
 
+export interface WarmCallerOptions extends UpstreamCallerOptions {
+  readonly warm: WarmConnections;
+  /** As {@link warm} makes them. */
+  readonly connect: buildConnector.connector;
+  readonly allowH2: boolean;
+}
+
 export interface JsonCaller {
   send(exchange: Exchange, outgoing: Outgoing): void;
   close(): Promise<void>;
 }
 
 /** Makes JSON calls over a pool of kept connections. Redirects are not followed, bodies not unpacked, nothing is retried. */
-export function createJsonCaller({ timeouts, addresses }: UpstreamCallerOptions): JsonCaller {
+export function createJsonCaller({ timeouts, connect, allowH2, warm }: WarmCallerOptions): JsonCaller {
   const agent = new Agent({
-    connect: createUpstreamConnector(addresses, timeouts.connectTimeoutMs),
+    connect: takeWarmFirst(connect, warm),
     headersTimeout: timeouts.headersTimeoutMs,
     bodyTimeout: timeouts.idleTimeoutMs,
-    allowH2: false,
+    allowH2,
     // One call a connection at a time: an abort must not take its neighbours with it.
     pipelining: 1,
   });
@@ -41,6 +49,7 @@ export function createJsonCaller({ timeouts, addresses }: UpstreamCallerOptions)
       const headers = upstreamHeaders(routed, attempt, outgoing);
       const call = new JsonCall(exchange, outgoing);
       exchange.attach(call);
+      warm.used(origin);
       agent.dispatch({ origin, path: basePath + path, method, headers, body }, call);
     },
     close: () => agent.destroy(),

@@ -2,7 +2,7 @@ import { IncomingMessage, ServerResponse, type ClientRequest } from 'node:http';
 import { Readable } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { createProxyMiddleware, type Options } from 'http-proxy-middleware';
-import { failureReason, type UpstreamCallerOptions, type UpstreamTimeouts } from './json-call.js';
+import { failureReason, type UpstreamTimeouts, type WarmCallerOptions } from './json-call.js';
 import { addressOf } from '../provider-address.js';
 import type { Outgoing } from './prepared-call.js';
 import type { Exchange, UpstreamSource } from './exchange.js';
@@ -19,9 +19,10 @@ export interface ProxyCaller {
  * whole before, under the same limits as any other; the answer goes through the same
  * {@link Exchange}.
  */
-export function createProxyCaller({ timeouts, addresses }: UpstreamCallerOptions): ProxyCaller {
+export function createProxyCaller({ timeouts, addresses, allowH2, warm }: WarmCallerOptions): ProxyCaller {
   const calls = new WeakMap<IncomingMessage, ProxyCall>();
-  const agents = createUpstreamAgents(addresses);
+  // Node's own client speaks HTTP/1.1 only.
+  const agents = createUpstreamAgents(addresses, allowH2 ? undefined : warm);
   const proxy = createProxyMiddleware({
     router: (request, _response, options) => prepare(calls.get(request), options, agents),
     changeOrigin: true,
@@ -44,6 +45,7 @@ export function createProxyCaller({ timeouts, addresses }: UpstreamCallerOptions
       const request = standIn(exchange, outgoing);
       calls.set(request, call);
       exchange.attach(call);
+      warm.used(addressOf(exchange.meter.attempt.provider).origin);
       // Without a socket: the middleware destroys its response when the provider's ends early, and the caller's has to take
       // the error first.
       proxy(request, new ServerResponse(request), (error) => {

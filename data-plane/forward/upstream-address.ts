@@ -1,7 +1,7 @@
 import { lookup as resolveName, type LookupAddress, type LookupOptions } from 'node:dns';
 import { Agent as HttpAgent, type ClientRequestArgs } from 'node:http';
 import { Agent as HttpsAgent, type RequestOptions } from 'node:https';
-import { isIP, type LookupFunction } from 'node:net';
+import { isIP, type LookupFunction, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { buildConnector } from 'undici';
 import type { AddressRange } from '@pingtoken/shared/address-ranges';
@@ -79,8 +79,9 @@ export function createUpstreamAddresses({
 export function createUpstreamConnector(
   addresses: UpstreamAddresses,
   connectTimeoutMs: number,
+  allowH2 = false,
 ): buildConnector.connector {
-  const connect = buildConnector({ timeout: connectTimeoutMs, allowH2: false, lookup: addresses.lookup });
+  const connect = buildConnector({ timeout: connectTimeoutMs, allowH2, lookup: addresses.lookup });
   return (options, callback) => {
     const refused = addresses.checkLiteral(options.hostname);
     if (refused === undefined) connect(options, callback);
@@ -93,11 +94,19 @@ export interface UpstreamAgents {
   readonly https: HttpsAgent;
 }
 
+/** Connections that are open already, and were judged when they were made. */
+export interface OpenConnections {
+  take(origin: string): Socket | undefined;
+}
+
 /** How Node's own client connects to providers. */
-export function createUpstreamAgents(addresses: UpstreamAddresses): UpstreamAgents {
+export function createUpstreamAgents(addresses: UpstreamAddresses, warm?: OpenConnections): UpstreamAgents {
   // The options of an agent override those of a request, so no request brings a look-up of its own.
   const options = { keepAlive: true, lookup: addresses.lookup };
-  return { http: new UpstreamHttpAgent(addresses, options), https: new UpstreamHttpsAgent(addresses, options) };
+  return {
+    http: new UpstreamHttpAgent(addresses, options, warm),
+    https: new UpstreamHttpsAgent(addresses, options, warm),
+  };
 }
 
 type OnConnection = (error: Error | null, socket: Duplex) => void;
@@ -106,13 +115,16 @@ class UpstreamHttpAgent extends HttpAgent {
   constructor(
     private readonly addresses: UpstreamAddresses,
     options: object,
+    private readonly warm: OpenConnections | undefined,
   ) {
     super(options);
   }
 
   override createConnection(options: ClientRequestArgs, callback?: OnConnection): Duplex | null | undefined {
     const refused = refuseLiteral(this.addresses, options.host, callback);
-    return refused ? undefined : super.createConnection(options, callback);
+    return refused
+      ? undefined
+      : (this.warm?.take(originOf('http:', options)) ?? super.createConnection(options, callback));
   }
 }
 
@@ -120,14 +132,22 @@ class UpstreamHttpsAgent extends HttpsAgent {
   constructor(
     private readonly addresses: UpstreamAddresses,
     options: object,
+    private readonly warm: OpenConnections | undefined,
   ) {
     super(options);
   }
 
   override createConnection(options: RequestOptions, callback?: OnConnection): Duplex | null | undefined {
     const refused = refuseLiteral(this.addresses, options.host, callback);
-    return refused ? undefined : super.createConnection(options, callback);
+    return refused
+      ? undefined
+      : (this.warm?.take(originOf('https:', options)) ?? super.createConnection(options, callback));
   }
+}
+
+function originOf(protocol: string, { host, port }: ClientRequestArgs): string {
+  const name = host ?? '';
+  return new URL(`${protocol}//${isIP(name) === 6 ? `[${name}]` : name}:${port ?? ''}`).origin;
 }
 
 /** @returns whether the connection was refused; its one who asked has been told */

@@ -262,6 +262,8 @@ const ENVIRONMENT: FixtureEnvironment = {
   UPSTREAM_HEADERS_TIMEOUT_MS: 10_000,
   IDLE_TIMEOUT_MS: 10_000,
   UPSTREAM_TOTAL_TIMEOUT_MS: 60_000,
+  WARM_CONNECTIONS: 0,
+  UPSTREAM_HTTP2: 'off',
   STREAM_COMMENT_INTERVAL_MS: 15_000,
   // Loading the tokenizer takes long where many tests run at once.
   ESTIMATE_TIMEOUT_MS: 25_000,
