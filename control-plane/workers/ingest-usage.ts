@@ -3,6 +3,7 @@ import type { UsageEvent } from '@pingtoken/shared/usage-event';
 import type { Charge } from './charge-events.js';
 import { bookFreeTokens, lockFreeTokens } from './free-tokens.js';
 import { createKeyOwners, type KeyOwners } from './key-owners.js';
+import { placeBatch } from './place-batch.js';
 import { hasStorableText, quarantine, type QuarantinedRecord } from './quarantine.js';
 import { createRateCardVersions, type RateCardVersions } from './rate-card-versions.js';
 import { readRecord, settleEvent, UnsettledRecord, versionIdsOf } from './settle-event.js';
@@ -68,16 +69,15 @@ async function ingestBatch(
   const spoolId = batch.spoolId.toLowerCase();
   const dataPlaneId = batch.dataPlaneId.toLowerCase();
   const spool = await lockSpool(connection, spoolId, dataPlaneId);
-  const lastSeq = batch.firstSeq + batch.events.length - 1;
-  if (batch.firstSeq > spool.confirmedSeq + 1) throw new SpoolGapError(spool.confirmedSeq);
-  if (lastSeq <= spool.confirmedSeq) {
+  const place = placeBatch({ firstSeq: batch.firstSeq, count: batch.events.length }, spool.confirmedSeq);
+  if (place === 'gap') throw new SpoolGapError(spool.confirmedSeq);
+  if (place === 'known') {
     // The data plane sends again because it was not told; it is told again.
     await confirmSpool(connection, { spoolId, confirmedSeq: spool.confirmedSeq, dataPlaneId });
     return { confirmedSeq: spool.confirmedSeq, settled: [], losses: [], duplicates: 0, quarantined: [] };
   }
-  const records = batch.events
-    .map((record, index) => ({ record, seq: batch.firstSeq + index }))
-    .slice(spool.confirmedSeq + 1 - batch.firstSeq);
+  const { knownCount, lastSeq } = place;
+  const records = batch.events.map((record, index) => ({ record, seq: batch.firstSeq + index })).slice(knownCount);
   const { settled, refused } = spool.trusted
     ? await settleRecords(connection, { spoolId, records, versions, owners })
     : { settled: [], refused: records.map((entry) => ({ ...entry, reason: 'the data plane is revoked' })) };

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { SpoolConfirmation } from '@pingtoken/shared/lease';
 import { packRecords } from '@pingtoken/shared/usage-batch';
+import { SentBatches } from './sent-batches.js';
 import { SpoolReader } from './spool-reader.js';
 import type { SpoolStore } from './spool-store.js';
 import type { UsageQueue } from './usage-queue.js';
@@ -23,8 +24,6 @@ export interface EnqueuerTiming {
 const TIMING: EnqueuerTiming = { gatherMs: 40, confirmWithinMs: 5_000, reconnect: { minMs: 200, maxMs: 5_000 } };
 
 const BATCH = { events: 500, bytes: 1024 * 1024 };
-/** Enqueued and not confirmed: what lies beyond stays in the files, so that a dead worker fills the disk and not the queue. */
-const MAX_UNCONFIRMED_BATCHES = 16;
 const MAX_EARLY_CONFIRMATIONS = 1_000;
 const IDLE_MS = 60_000;
 const MAX_CLOSING_ROUNDS = 20;
@@ -33,14 +32,7 @@ interface Source {
   readonly store: SpoolStore;
   readonly reader: SpoolReader;
   readonly onDone: (() => void) | undefined;
-  /** Unconfirmed, in order and without gaps; the first may be confirmed in part. */
-  batches: SentBatch[];
-}
-
-interface SentBatch {
-  readonly firstSeq: number;
-  readonly lastSeq: number;
-  readonly sentAt: number;
+  readonly batches: SentBatches;
 }
 
 /** Brings what lies in spools into the queue, again and again until the ledger has confirmed it. */
@@ -67,7 +59,8 @@ export class Enqueuer {
   /** @param onDone called once when all of it is confirmed; omitted for the spool of this process, which goes on */
   addSpool(store: SpoolStore, onDone?: () => void): void {
     const reader = new SpoolReader(store, this.#options.logger);
-    const source: Source = { store, reader, onDone, batches: [] };
+    const batches = new SentBatches(this.#timing.confirmWithinMs);
+    const source: Source = { store, reader, onDone, batches };
     this.#sources.set(store.spoolId, source);
     store.onDurable = () => {
       if (store.durableSeq > sentSeq(source)) this.#wakeIn(this.#timing.gatherMs);
@@ -85,7 +78,7 @@ export class Enqueuer {
       this.#noteEarly(spoolId, confirmedSeq);
       return;
     }
-    const wasFull = source.batches.length >= MAX_UNCONFIRMED_BATCHES;
+    const wasFull = source.batches.isFull;
     source.store.confirm(confirmedSeq);
     this.#finishIfDone(source);
     if (wasFull) this.#wakeIn(0);
@@ -154,20 +147,17 @@ export class Enqueuer {
 
   /** @returns whether there is more to put at once */
   async #pump(source: Source, queue: UsageQueue): Promise<boolean> {
-    const { store } = source;
-    source.batches = source.batches.filter(({ lastSeq }) => lastSeq > store.confirmedSeq);
-    for (const batch of source.batches) {
-      if (Date.now() - batch.sentAt < this.#timing.confirmWithinMs) break;
-      // The same bounds as before, for they make the job's id.
-      await this.#put(source, queue, { afterSeq: batch.firstSeq - 1, limit: batch.lastSeq - batch.firstSeq + 1 });
-      source.batches = source.batches.map((sent) => (sent === batch ? { ...batch, sentAt: Date.now() } : sent));
+    const { store, batches } = source;
+    batches.confirm(store.confirmedSeq);
+    for (const { firstSeq, lastSeq } of batches.due(Date.now())) {
+      await this.#put(source, queue, { afterSeq: firstSeq - 1, limit: lastSeq - firstSeq + 1 });
+      batches.sent({ firstSeq, lastSeq, sentAt: Date.now() });
     }
-    if (source.batches.length >= MAX_UNCONFIRMED_BATCHES) return false;
     const afterSeq = sentSeq(source);
-    if (afterSeq >= store.durableSeq) return false;
+    if (batches.isFull || afterSeq >= store.durableSeq) return false;
     const count = await this.#put(source, queue, { afterSeq, limit: BATCH.events });
     if (count === 0) return false;
-    source.batches.push({ firstSeq: afterSeq + 1, lastSeq: afterSeq + count, sentAt: Date.now() });
+    batches.sent({ firstSeq: afterSeq + 1, lastSeq: afterSeq + count, sentAt: Date.now() });
     return afterSeq + count < store.durableSeq;
   }
 
@@ -206,9 +196,8 @@ export class Enqueuer {
 
   #nextLookMs(): number {
     if (this.#wokenWhileRunning) return this.#timing.gatherMs;
-    const oldest = Math.min(...[...this.#sources.values()].map(({ batches }) => batches[0]?.sentAt ?? Infinity));
-    if (!Number.isFinite(oldest)) return IDLE_MS;
-    return Math.max(this.#timing.gatherMs, oldest + this.#timing.confirmWithinMs - Date.now());
+    const dueAt = Math.min(...[...this.#sources.values()].map(({ batches }) => batches.dueAt ?? Infinity));
+    return Number.isFinite(dueAt) ? Math.max(this.#timing.gatherMs, dueAt - Date.now()) : IDLE_MS;
   }
 
   #noteEarly(spoolId: string, confirmedSeq: number): void {
@@ -227,10 +216,7 @@ export class Enqueuer {
   }
 }
 
-/** The last seq that was enqueued or need not be. */
-function sentSeq({ batches, store }: Source): number {
-  return Math.max(batches.at(-1)?.lastSeq ?? 0, store.confirmedSeq);
-}
+const sentSeq = ({ batches, store }: Source): number => batches.lastSeq(store.confirmedSeq);
 
 function pauseMs({ minMs, maxMs }: EnqueuerTiming['reconnect'], failures: number): number {
   return Math.min(maxMs, minMs * 2 ** Math.min(failures, 10)) * (0.5 + Math.random() / 2);
