@@ -3,8 +3,9 @@ import { inTransaction, type ConnectionPool } from '../database/sql.js';
 import { lockLeaseSpool } from './allocate.js';
 
 /**
- * Notes up to which record leases were drawn on. What is fenced already keeps its first fence. A spool that never held a lease
- * is noted too, so that a request of it that comes late is given nothing.
+ * Notes up to which record leases were drawn on. What is fenced already keeps its first fence, unless the spool ends before it:
+ * a power cut has taken the records between, which nobody can confirm any more. A spool that never held a lease is noted too, so
+ * that a request of it that comes late is given nothing.
  */
 export async function fenceLeases(
   pool: ConnectionPool,
@@ -30,8 +31,8 @@ export async function fenceLeases(
           update lease_spool set fence_seq = coalesce(fence_seq, $3::bigint), fenced_at = coalesce(fenced_at, now())
           where spool_id = $1 and data_plane_id = $2 returning spool_id
         )
-        update lease set fence_seq = $3::bigint from spool
-        where lease.spool_id = spool.spool_id and lease.fence_seq is null and lease.closed_at is null`,
+        update lease set fence_seq = least(coalesce(lease.fence_seq, $3::bigint), $3::bigint) from spool
+        where lease.spool_id = spool.spool_id and lease.closed_at is null`,
       values: [spoolId, dataPlaneId, lastSeq],
     });
   });

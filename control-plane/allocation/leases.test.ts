@@ -130,6 +130,20 @@ describe('leases', () => {
     expect(await fixture.lease(customer, silent, ask(1))).toEqual(['fenced']);
   });
 
+  test('return too where a power cut has taken records that they were fenced at', async () => {
+    const customer = await fixture.createPrepaid(100);
+    const spool = new TestSpool(fixture.dataPlaneId);
+    const { leaseId } = await fixture.leaseOne(customer, spool, ask(20));
+    await fixture.fence(spool, null, [{ leaseId, seq: 3 }]);
+    await fixture.ingest(spool.append(fixture.call(customer, 5, [leaseId])));
+    await fixture.closeDrained(spool);
+    expect((await fixture.wallet(customer)).reserved).toBe(15n);
+    // The second record and the third were never synced: what its next process finds ends with the first.
+    await fixture.fence(spool, 1);
+    await fixture.closeDrained(spool);
+    expect(await fixture.wallet(customer)).toEqual({ balance: 95n, reserved: 0n, available: 95n });
+  });
+
   test('that are declared lost return, and what is reported on them after all is the fixture.loss of the operator', async () => {
     const customer = await fixture.createPrepaid(100);
     const spool = new TestSpool(fixture.dataPlaneId);

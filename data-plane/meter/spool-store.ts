@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { open, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { SegmentWriter, createSegment, type Segment, type SpoolIo } from './segment-file.js';
 import { encodeRecords, type SpoolRecord } from './spool-record.js';
@@ -255,7 +255,10 @@ export class SpoolStore {
     try {
       for (const writer of retired) await writer.datasync();
       await this.#writer.datasync();
-      if (folderChanged) await syncFolder(this.folder);
+      if (folderChanged) {
+        await syncFolder(this.folder);
+        await syncFolder(dirname(this.folder));
+      }
       for (const writer of retired) writer.close();
       this.#retired = this.#retired.filter((writer) => !retired.includes(writer));
       this.#syncFailed = false;
@@ -327,7 +330,7 @@ export class SpoolStore {
   }
 }
 
-/** A new file is only as durable as the folder that names it. */
+/** A new file is only as durable as the folder that names it, and so is a folder. */
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');
   try {
