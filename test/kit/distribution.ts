@@ -21,6 +21,8 @@ export interface DistributionOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** An earlier distribution's home, to start from what it kept. Default: a new one. */
   readonly home?: string;
+  /** Default: a minute. */
+  readonly readyTimeoutMs?: number;
 }
 
 export interface Distribution {
@@ -44,7 +46,7 @@ export async function startDistribution(options: DistributionOptions = {}): Prom
   const home = options.home ?? (await mkdtemp(join(tmpdir(), 'pingtoken-test-')));
   const launcher = runLauncher({ ...options, home });
   const readRuntime = () => readRuntimeFile(home);
-  const deadline = Date.now() + READY_TIMEOUT_MS;
+  const deadline = Date.now() + (options.readyTimeoutMs ?? READY_TIMEOUT_MS);
   // The process id tells this launcher's file from one that a killed launcher left.
   while (readRuntime()?.processes.launcher !== launcher.process.pid) {
     if (launcher.process.exitCode !== null || Date.now() > deadline) {

@@ -8,6 +8,8 @@ export interface DataPlaneKill {
   readonly dataPlaneId: string;
   /** Milliseconds since 1970. */
   readonly at: number;
+  /** For how long it may still take calls: it was only told to stop. Default 0. */
+  readonly drainsForMs?: number;
 }
 
 /** A call as the control plane keeps it. */
@@ -22,6 +24,7 @@ export interface EventRow {
   readonly attempts: readonly Attempt[];
   readonly amount: string;
   readonly data_plane_id: string | null;
+  readonly spool_id: string;
   readonly admitted_at: Date;
 }
 
@@ -45,10 +48,8 @@ const BESIDE = 16;
 
 /** @returns what is wrong with an event, by what caller and providers say of the call; undefined where nothing is */
 export function findEventProblem(event: EventRow, facts: EventFacts): string | undefined {
-  if ((event.kind === 'interrupted') !== (event.outcome === 'interrupted')) {
-    return 'kind and outcome contradict each other';
-  }
-  if (event.kind === 'interrupted') return findInterruptionProblem(event, facts);
+  if (event.kind === 'interrupted' && event.outcome !== 'interrupted') return 'kind and outcome contradict each other';
+  if (event.outcome === 'interrupted') return findInterruptionProblem(event, facts);
   return findAttemptProblem(event, facts) ?? findCountProblem(event, facts);
 }
 
@@ -56,11 +57,25 @@ const isCounted = ({ usage }: Pick<EventRow, 'usage'>): boolean => Object.keys(u
 
 function findInterruptionProblem(event: EventRow, { kills }: EventFacts): string | undefined {
   if (isCounted(event) || event.amount !== '0') return 'something is billed';
-  const isOfKill = kills.some(
-    ({ dataPlaneId, at }) => dataPlaneId === event.data_plane_id && event.admitted_at.getTime() <= at,
-  );
-  return isOfKill ? undefined : 'its data plane was not killed while it was open';
+  const death = findDeath(event, kills);
+  if (death === undefined) return 'its data plane was not killed while it was open';
+  // Only who is told to stop can say so himself.
+  const isOwnWord = event.kind === 'usage';
+  return isOwnWord && death.drainsForMs === undefined ? 'a process that was killed has written its end' : undefined;
 }
+
+/** @returns the end of the process whose spool the event is from, where that was not over when the call was admitted */
+function findDeath(event: EventRow, kills: readonly DataPlaneKill[]): DataPlaneKill | undefined {
+  const startedAt = startOf(event.spool_id);
+  const [death] = kills
+    .filter(({ dataPlaneId, at }) => dataPlaneId === event.data_plane_id && at >= startedAt)
+    .toSorted((one, other) => one.at - other.at);
+  if (death === undefined) return undefined;
+  return event.admitted_at.getTime() <= death.at + (death.drainsForMs ?? 0) ? death : undefined;
+}
+
+/** A spool is of one process, and its id is a UUIDv7 of that process's start. */
+const startOf = (spoolId: string): number => Number.parseInt(spoolId.replaceAll('-', '').slice(0, 12), 16);
 
 /** Each attempt that was answered is in its provider's books with that answer, and no call is there that is no attempt. */
 function findAttemptProblem({ attempts, outcome }: EventRow, { served, times }: EventFacts): string | undefined {

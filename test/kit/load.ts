@@ -43,10 +43,13 @@ export interface LoadOptions {
   readonly callers: number;
   /** Default: `drawMixedCall`. */
   readonly draw?: DrawCall;
+  /** How long a caller waits that was refused. Default: as one that was answered. */
+  readonly refusedPauseMs?: number;
 }
 
 /** Calls of a mix, drawn with the seed. */
-export function startLoad({ callers, seed, draw = drawMixedCall, ...target }: LoadOptions): Load {
+export function startLoad(options: LoadOptions): Load {
+  const { callers, seed, draw = drawMixedCall, refusedPauseMs = 0, ...target } = options;
   const calls: SeenCall[] = [];
   let stopped = false;
   const caller = async (index: number): Promise<void> => {
@@ -54,7 +57,8 @@ export function startLoad({ callers, seed, draw = drawMixedCall, ...target }: Lo
     for (let n = 0; !stopped; n += 1) {
       const call = await makeCall(target, draw(random, `${index}.${n}`));
       calls.push(call);
-      await sleep(call.result === 'unanswered' ? 50 : 4 + 8 * random());
+      const pauseMs = { unanswered: 50, refused: refusedPauseMs }[call.result as string] ?? 0;
+      await sleep(Math.max(pauseMs, 4 + 8 * random()));
     }
   };
   const running = Promise.all(Array.from({ length: callers }, (_, index) => caller(index)));

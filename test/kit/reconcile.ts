@@ -65,7 +65,7 @@ export async function reconcile(options: ReconcileOptions): Promise<Reconciled> 
   const { database, calls, kills = [] } = options;
   const served = await readServed(options.books);
   const rows = await database.rows<EventRow>(
-    `select event.id, kind, outcome, model, usage, counted_by, attempts, amount, data_plane_id, admitted_at
+    `select event.id, kind, outcome, model, usage, counted_by, attempts, amount, data_plane_id, spool_id, admitted_at
      from usage_event event left join usage_spool spool on spool.id = event.spool_id`,
   );
   const events = new Map(rows.map((row) => [row.id, row]));
@@ -77,7 +77,13 @@ export async function reconcile(options: ReconcileOptions): Promise<Reconciled> 
 
   claim(rows.length === events.size, 'an event is stored twice');
   for (const id of served.ids) claim(events.has(id), `${id} was served and is no event`);
-  for (const { requestId, result } of calls) {
+  for (const { requestId, result, status } of calls) {
+    const isPoor = result === 'refused' && (status === 402 || status === 429);
+    if (isPoor)
+      claim(
+        served.all(requestId ?? '').every((each) => each.status === status),
+        `${requestId} was refused ${status} and served`,
+      );
     if (result !== 'complete') continue;
     const outcome = events.get(requestId ?? '')?.outcome ?? 'no event';
     // Where the provider does not say what it took, that is still being counted after the answer, and dies with its process.
@@ -152,6 +158,27 @@ const LEDGER_FAULTS: Readonly<Record<string, string>> = {
     select currency as fault from account group by currency having sum(debits) <> sum(credits)`,
   'a record was set aside': `
     select format('%s %s: %s', spool_id, seq, reason) as fault from usage_quarantine`,
+  'a wallet and its leases are not what came in, less what calls cost': `
+    with paid_in as (
+      select tenant_id, sum(amount) as amount from transfer where kind in ('top_up', 'credit_grant', 'redemption') group by 1
+    ), spent as (
+      select tenant_id, sum(amount) as amount from usage_event group by 1
+    ), held as (
+      select tenant_id, sum(credits - debits) as amount from account where kind in ('wallet', 'leased') group by 1
+    )
+    select format('%s: holds %s, of %s less %s', held.tenant_id, held.amount, coalesce(paid_in.amount, 0), coalesce(spent.amount, 0))
+      as fault
+    from held left join paid_in using (tenant_id) left join spent using (tenant_id)
+    where held.amount <> coalesce(paid_in.amount, 0) - coalesce(spent.amount, 0)`,
+  'a prepaid wallet is below zero': `
+    select account.tenant_id::text as fault from account join tenant on tenant.id = account.tenant_id
+    where account.kind in ('wallet', 'leased') and billing_mode = 'prepaid' and credits < debits`,
+  'a hard budget is exceeded': `
+    select budget.id::text as fault
+    from budget_window part join budget on budget.id = part.budget_id and budget.is_hard and budget.status = 'active'
+    where part.spent + part.leased > budget.amount`,
+  'the operator has lost something': `
+    select tenant_id::text as fault from account where kind = 'operator_loss' and debits > 0`,
 };
 
 async function findLedgerDifferences(database: DatabaseReader, spent: bigint): Promise<string[]> {
