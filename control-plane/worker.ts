@@ -7,6 +7,7 @@ import { createPersonVault } from './identity/person-vault.js';
 import { openQueueWorker } from './queue.js';
 import { createPriceAnnouncer } from './workers/announce-prices.js';
 import { createOwnerNotices } from './workers/tell-owners.js';
+import { createPeriodCloser } from './workers/close-period.js';
 import { createCallLog } from './workers/call-log.js';
 import { readWorkerEnvironment } from './workers/environment.js';
 import { createUsageIngest } from './workers/ingest-usage.js';
@@ -44,6 +45,7 @@ const partitions = createUsagePartitions({ database: pool, logger });
 const creditExpiry = createCreditExpiry({ pool, logger });
 const leaseCloser = createLeaseCloser({ pool, logger });
 const healthKeeper = createHealthKeeper({ pool, logger });
+const periodCloser = createPeriodCloser({ pool, graceDays: environment.LEDGER_GRACE_DAYS, logger });
 const callLog = environment.LOG_CALLS ? createCallLog({ logger }) : null;
 const processJob = createUsageJobs({
   ingest: createUsageIngest({ pool }),
@@ -70,6 +72,7 @@ ownerNotices.start();
 creditExpiry.start();
 leaseCloser.start();
 healthKeeper.start();
+periodCloser.start();
 logger.info('the worker is ready');
 const ready: ReadyMessage = { type: 'ready', ports: [] };
 process.send?.(ready);
@@ -89,6 +92,7 @@ async function drain(): Promise<void> {
     creditExpiry.stop(),
     leaseCloser.stop(),
     healthKeeper.stop(),
+    periodCloser.stop(),
   ]);
   callLog?.flush();
   transport?.close();

@@ -51,6 +51,12 @@ const platform = (fields: string, purpose: string, nearness: Nearness = 'none'):
 const books = (fields: string, nearness: Nearness, purpose: string): FieldGroup =>
   group(fields, nearness, purpose, 'legal-obligation', 'bookkeeping');
 
+/** The same of an hour as of a day. */
+const ROLLUP_FIELDS =
+  'tenant_id bucket series api_key_id member_id model provider_id region tags currency calls failures amount excess cost ' +
+  'free_tokens input output cache_read cache_write_5m cache_write_1h reasoning audio_input audio_output image_input ' +
+  'image_output image request web_search audio_seconds characters';
+
 /** Tables of the platform's database. */
 export const PLATFORM_TABLES: Inventory = {
   tenant: [
@@ -171,7 +177,7 @@ export const PLATFORM_TABLES: Inventory = {
   account: [books('id tenant_id kind currency debits credits', 'pseudonymous', 'what is owed')],
   transfer: [
     books(
-      'id tenant_id debit_account_id credit_account_id amount kind event_id rate_card_version_id credit_id lease_id corrects_transfer_id idempotency_key reason actor_member_id created_at',
+      'id tenant_id debit_account_id credit_account_id amount kind event_id rate_card_version_id credit_id lease_id corrects_transfer_id idempotency_key reason actor_member_id period created_at',
       'pseudonymous',
       'every movement of money',
     ),
@@ -220,7 +226,7 @@ export const PLATFORM_TABLES: Inventory = {
   ],
   usage_event: [
     books(
-      'id tenant_id api_key_id member_id kind operation model streamed admitted_at ended_at first_byte_ms outcome status usage counted_by provider_id price_card_version_id amount currency cost_amount cost_currency attempts service_tier free_tokens',
+      'id tenant_id api_key_id member_id kind operation model streamed admitted_at ended_at first_byte_ms outcome status usage counted_by provider_id price_card_version_id amount currency cost_amount cost_currency attempts service_tier free_tokens region tags',
       'pseudonymous',
       'what was called and what it cost',
     ),
@@ -233,6 +239,9 @@ export const PLATFORM_TABLES: Inventory = {
     ),
     group('client_sealed', 'sealed', 'shows the key owner from where a key was used', 'legitimate-interest'),
   ],
+  usage_by_hour: [books(ROLLUP_FIELDS, 'pseudonymous', 'what was called and what it cost, added up by hour')],
+  usage_by_day: [books(ROLLUP_FIELDS, 'pseudonymous', 'the same by day')],
+  ledger_period: [books('month closed_at', 'none', 'which months nothing can be booked in any more')],
   usage_spool: [platform('id data_plane_id confirmed first_seen_at last_seen_at', 'which records have arrived')],
   usage_quarantine: [
     group(
@@ -295,7 +304,7 @@ export const PERSON_KEY_TABLES: Inventory = {
 export const WIRE_CONTRACTS: Inventory = {
   'usage-event': [
     books(
-      'eventId tenantId apiKeyId memberId kind operation model streamed admittedAt endedAt firstByteMs outcome status attempts billedAttempt priceCardVersionId',
+      'eventId tenantId apiKeyId memberId tags kind operation model streamed admittedAt endedAt firstByteMs outcome status attempts billedAttempt priceCardVersionId',
       'pseudonymous',
       'what was called, to be priced',
     ),

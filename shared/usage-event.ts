@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { serviceTierSchema, usageSchema } from './rate-card.js';
+import { keyTagSchema, MAX_KEY_TAGS } from './route-policy.js';
 
 /**
  * The upward contract: one record about one call that was admitted, written by a data plane, priced by a worker.
@@ -87,6 +88,8 @@ export const usageEventSchema = z.object({
   tenantId: z.uuid(),
   apiKeyId: z.uuid(),
   memberId: z.uuid(),
+  /** The key's when the call was admitted; absent where it had none. */
+  tags: z.array(keyTagSchema).max(MAX_KEY_TAGS).optional(),
   /** The config in force when the call was admitted. */
   config: z.object({ epoch: z.int(), seq: z.int() }),
   operation: z.enum(RECORDED_OPERATIONS),

@@ -2,6 +2,7 @@ import { priceCall, priceOf, UnpricedDimensionError } from '@pingtoken/shared/pr
 import type { RateCardVersion, ServiceTier, Usage } from '@pingtoken/shared/rate-card';
 import type { Attempt } from '@pingtoken/shared/usage-event';
 import { createRateCardVersions, type RateCardVersions } from '../workers/rate-card-versions.js';
+import { ROLLUP_CHECKS } from './rollup-checks.js';
 import { WALLET_CHECKS, type LedgerDifference } from './wallet-checks.js';
 import { inTransaction, type ConnectionPool, type Queryable } from '../database/sql.js';
 
@@ -15,9 +16,9 @@ export interface LedgerReport {
 
 const MAX_DIFFERENCES = 1000;
 
-async function findWalletDifferences(connection: Queryable): Promise<LedgerDifference[]> {
+async function findOtherDifferences(connection: Queryable): Promise<LedgerDifference[]> {
   const found: LedgerDifference[] = [];
-  for (const { about, text } of WALLET_CHECKS) {
+  for (const { about, text } of [...WALLET_CHECKS, ...ROLLUP_CHECKS]) {
     found.push(...(await findDifferences(connection, `${text} limit ${MAX_DIFFERENCES}`, about)));
   }
   return found;
@@ -27,7 +28,7 @@ const PAGE_SIZE = 1000;
 
 /**
  * Computes the ledger again from what cannot be edited: totals of accounts from transfers, transfers from usage events and
- * rate card versions, and from both what is used up of free tokens, credits, leases and budgets. Reads one consistent state,
+ * rate card versions, and from both what is used up of free tokens, credits, leases and budgets, and the rollups. Reads one consistent state,
  * while calls go on, and changes nothing. Needs the `worker` login.
  */
 export function verifyLedger({ pool }: { pool: ConnectionPool }): Promise<LedgerReport> {
@@ -42,7 +43,7 @@ export function verifyLedger({ pool }: { pool: ConnectionPool }): Promise<Ledger
       ...(await findDifferences(connection, WRONG_TOTALS, 'account')),
       ...(await findDifferences(connection, WRONG_TRANSFERS, 'transfer')),
       ...(await findDifferences(connection, WRONG_FREE_TOKENS, 'free-tokens')),
-      ...(await findWalletDifferences(connection)),
+      ...(await findOtherDifferences(connection)),
       ...(await findWrongEvents(connection)),
     ].slice(0, MAX_DIFFERENCES);
     const counted = (key: 'accounts' | 'events' | 'transfers'): number => Number(rows[0]?.[key]);

@@ -1,6 +1,7 @@
 /** A place where the ledger is not what its own records say that it must be. */
 export interface LedgerDifference {
-  readonly about: 'account' | 'event' | 'transfer' | 'free-tokens' | 'credit' | 'wallet' | 'lease' | 'budget';
+  readonly about:
+    'account' | 'event' | 'transfer' | 'free-tokens' | 'credit' | 'wallet' | 'lease' | 'budget' | 'rollup';
   readonly id: string;
   readonly expected: string;
   readonly found: string;

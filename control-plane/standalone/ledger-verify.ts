@@ -1,27 +1,13 @@
 import { parseArgs } from 'node:util';
 import { verifyLedger } from '../billing/verify-ledger.js';
-import { DATABASE_LOGINS, databaseUrls } from '../database/provision.js';
 import { openPool } from '../database/sql.js';
-import { readLauncherEnvironment } from './environment.js';
-import { openHome, readJsonFile } from './home.js';
-import { databasePasswords, keepSecrets } from './kept-secrets.js';
-import { runtimeSchema } from './runtime-file.js';
+import { findWorkerDatabase } from './worker-database.js';
 
 /**
  * `npm run ledger:verify`: works the ledger out again, of the distribution that runs here or, with `WORKER_DATABASE_URL`, of any
  * installation. Ends with 0 where everything adds up, with 1 where it does not, and with 2 where that cannot be told.
  */
 const { values } = parseArgs({ options: { json: { type: 'boolean', default: false } } });
-
-async function findDatabase(): Promise<string | null> {
-  const given = process.env['WORKER_DATABASE_URL'];
-  if (given !== undefined && given !== '') return given;
-  const home = await openHome(readLauncherEnvironment(process.env).PINGTOKEN_HOME);
-  const runtime = await readJsonFile(home.path('runtime.json'), runtimeSchema);
-  if (runtime === null) return null;
-  const passwords = databasePasswords(await keepSecrets(home), DATABASE_LOGINS);
-  return databaseUrls({ adminUrl: runtime.databaseUrl, passwords }).worker;
-}
 
 async function verify(url: string): Promise<number> {
   const pool = openPool({ url, size: 1, onError: () => undefined });
@@ -43,7 +29,7 @@ async function verify(url: string): Promise<number> {
 }
 
 try {
-  const url = await findDatabase();
+  const url = await findWorkerDatabase();
   if (url === null) console.error('Nothing runs here: start it with `npm start` first, or set WORKER_DATABASE_URL.');
   process.exitCode = url === null ? 2 : await verify(url);
 } catch (error) {

@@ -14,6 +14,8 @@ export async function findWindows(
   database: Queryable,
   settled: readonly SettledEvent[],
 ): Promise<ReadonlyMap<string, readonly BudgetWindowKey[]>> {
+  const budgeted = await findBudgeted(database, settled);
+  if (budgeted.size === 0) return new Map();
   const { rows } = await database.query<WindowRow>({
     name: 'budget-windows-of-events',
     text: `
@@ -30,7 +32,7 @@ export async function findWindows(
     values: [
       JSON.stringify(
         settled
-          .filter(({ amount }) => amount > 0n)
+          .filter(({ event, amount }) => amount > 0n && budgeted.has(event.tenantId))
           .map(({ event, currency }) => ({
             ...{ id: event.eventId, tenant_id: event.tenantId, member_id: event.memberId, currency },
             ...{ api_key_id: event.apiKeyId, admitted_ms: event.admittedAt },
@@ -45,6 +47,16 @@ export async function findWindows(
       windows.map((row) => ({ budgetId: row.budget_id, windowFrom: row.window_from.getTime() })),
     ]),
   );
+}
+
+/** Most tenants have no budget: of their calls none need be told apart. */
+async function findBudgeted(database: Queryable, settled: readonly SettledEvent[]): Promise<ReadonlySet<string>> {
+  const { rows } = await database.query<{ tenant_id: string }>({
+    name: 'tenants-with-budgets',
+    text: `select distinct tenant_id from budget where tenant_id = any($1::uuid[]) and status = 'active'`,
+    values: [[...new Set(settled.map(({ event }) => event.tenantId))]],
+  });
+  return new Set(rows.map((row) => row.tenant_id));
 }
 
 /** A window of a budget, locked. */

@@ -18,6 +18,8 @@ function settled(amount: bigint, currency = 'USD'): SettledEvent {
     currency,
     freeTokens: 0,
     costs: [],
+    region: 'test',
+    period: '1970-01-01',
   };
 }
 

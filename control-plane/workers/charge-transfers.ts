@@ -1,7 +1,9 @@
-import { v7 as uuidv7 } from 'uuid';
 import type { AccountKind, TransferKind } from '../billing/entities.js';
+import { column, columnSet } from '../database/column-set.js';
+import { makeIds } from '../database/make-ids.js';
 import type { Queryable } from '../database/sql.js';
 import type { Charge, HeldLease, HeldWallet } from './charge-events.js';
+import type { Month } from './ledger-periods.js';
 import type { SettledEvent } from './settle-event.js';
 
 export interface LockedAccounts {
@@ -99,14 +101,15 @@ interface Posting {
   readonly leaseId: string | null;
   readonly amount: bigint;
   readonly currency: string;
+  readonly period: Month;
 }
 
 /** Nothing is booked where nothing is owed: a transfer's amount is above zero. */
 function postingsOf({ settled, fromLease, fromWallet, excess }: Charge): Posting[] {
-  const { event, currency, costs } = settled;
+  const { event, currency, costs, period } = settled;
   const { tenantId, eventId, priceCardVersionId: rateCardVersionId } = event;
-  const sale = { tenantId, eventId, rateCardVersionId, currency, credit: 'revenue', leaseId: null } as const;
-  const purchase = { tenantId, eventId, leaseId: null, credit: 'provider_payable' } as const;
+  const sale = { tenantId, eventId, rateCardVersionId, currency, credit: 'revenue', leaseId: null, period } as const;
+  const purchase = { tenantId, eventId, leaseId: null, credit: 'provider_payable', period } as const;
   const leased = { leaseId: fromLease?.leaseId ?? null, amount: fromLease?.amount ?? 0n };
   const postings: Posting[] = [
     { ...sale, kind: 'usage', debit: 'leased', ...leased },
@@ -133,29 +136,39 @@ export async function bookTransfers(
   const losses = lossKeys.size === 0 ? new Map<string, string>() : await openAccounts(database, [...lossKeys]);
   const idOf = (tenantId: string, kind: AccountKind, currency: string): string =>
     losses.get(accountKey(tenantId, kind, currency)) ?? accounts.idOf(tenantId, kind, currency);
-  const rows = postings.map((posting) => ({
-    id: uuidv7(),
-    tenant_id: posting.tenantId,
-    debit_account_id: idOf(posting.tenantId, posting.debit, posting.currency),
-    credit_account_id: idOf(posting.tenantId, posting.credit, posting.currency),
-    amount: posting.amount.toString(),
-    kind: posting.kind,
-    event_id: posting.eventId,
-    rate_card_version_id: posting.rateCardVersionId,
-    lease_id: posting.leaseId,
+  const ids = makeIds(postings.length);
+  const rows = postings.map((posting, index) => ({
+    posting,
+    id: ids[index] ?? '',
+    debitId: idOf(posting.tenantId, posting.debit, posting.currency),
+    creditId: idOf(posting.tenantId, posting.credit, posting.currency),
   }));
-  await database.query({ name: 'insert-transfers', text: INSERT_TRANSFERS, values: [JSON.stringify(rows)] });
+  await database.query({ name: 'insert-transfers', text: INSERT_TRANSFERS, values: TRANSFERS.values(rows) });
 }
 
+interface TransferRow {
+  readonly posting: Posting;
+  readonly id: string;
+  readonly debitId: string;
+  readonly creditId: string;
+}
+
+const TRANSFERS = columnSet<TransferRow>([
+  column.uuid('id', ({ id }) => id),
+  column.uuid('tenant_id', ({ posting }) => posting.tenantId),
+  column.uuid('debit_account_id', ({ debitId }) => debitId),
+  column.uuid('credit_account_id', ({ creditId }) => creditId),
+  column.numeric('amount', ({ posting }) => posting.amount),
+  column.text('kind', ({ posting }) => posting.kind),
+  column.uuid('event_id', ({ posting }) => posting.eventId),
+  column.uuid('rate_card_version_id', ({ posting }) => posting.rateCardVersionId),
+  column.uuid('lease_id', ({ posting }) => posting.leaseId),
+  column.text('period', ({ posting }) => posting.period),
+]);
+
 const INSERT_TRANSFERS = `
-  insert into transfer (
-    id, tenant_id, debit_account_id, credit_account_id, amount, kind, event_id, rate_card_version_id, lease_id
-  )
-  select id, tenant_id, debit_account_id, credit_account_id, amount, kind, event_id, rate_card_version_id, lease_id
-  from json_to_recordset($1::json) as record (
-    id uuid, tenant_id uuid, debit_account_id uuid, credit_account_id uuid, amount numeric, kind text, event_id uuid,
-    rate_card_version_id uuid, lease_id uuid
-  )`;
+  insert into transfer (${TRANSFERS.names})
+  select ${TRANSFERS.names.replace('period', 'period::date')} from ${TRANSFERS.record}`;
 
 /** Owners who wanted to know that their balance runs low are told, once until it has risen again. */
 export async function tellLowBalances(database: Queryable, charges: readonly Charge[]): Promise<void> {

@@ -17,6 +17,13 @@ export const workerEnvironment = z.object({
     .max(64)
     .default(4)
     .describe('Batches of usage at work at once in one worker process.'),
+  LEDGER_GRACE_DAYS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(60)
+    .default(5)
+    .describe('Days after its end for which a month stays open for calls that are reported late.'),
   LOG_CALLS: z
     .enum(['true', 'false'])
     .default('false')

@@ -76,7 +76,7 @@ const PRICE_OF_ONE = 750_000_000n;
 
 describe('a worker that dies', () => {
   /** Of a batch that meets every case: its cards, keys and accounts are new. The last one is the commit. */
-  const STATEMENTS = 16;
+  const STATEMENTS = 17;
   const deaths = Array.from({ length: STATEMENTS }, (_, index) => index + 1).flatMap((at) => [
     { at, afterwards: false },
     { at, afterwards: true },

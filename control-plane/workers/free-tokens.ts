@@ -50,6 +50,7 @@ export async function lockFreeTokens(database: Queryable, events: readonly Usage
       return taken.get(event.eventId) ?? Math.max(0, freeTokensPerMonth - (used.get(keyOf(allowanceOf(event))) ?? 0));
     },
     took(event, count) {
+      if (count === 0) return;
       if (taken.has(event.eventId)) return;
       taken.set(event.eventId, count);
       const key = keyOf(allowanceOf(event));

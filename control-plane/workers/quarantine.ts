@@ -50,8 +50,13 @@ function storableText(record: unknown): string {
 }
 
 /** Whether PostgreSQL can hold every string within this JSON text. */
-export function hasStorableText(json: string): boolean {
+function hasStorableText(json: string): boolean {
   return !UNSTORABLE_ESCAPE.test(json);
+}
+
+/** Whether PostgreSQL can hold this text, as a text and within JSON. */
+export function isStorable(text: string): boolean {
+  return !text.includes('\0') && text.isWellFormed();
 }
 
 /** An upper bound: brackets within strings are counted too. */

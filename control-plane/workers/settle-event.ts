@@ -3,6 +3,7 @@ import type { RateCardVersion, Usage } from '@pingtoken/shared/rate-card';
 import { usageEventSchema, type Attempt, type UsageEvent } from '@pingtoken/shared/usage-event';
 import { MONEY_SCALE } from '@pingtoken/shared/money';
 import type { KeyOwner } from './key-owners.js';
+import type { Month, PeriodOf } from './ledger-periods.js';
 
 /** What providers charge the operator for one call, by the cost card version that says so. */
 export interface CallCost {
@@ -23,6 +24,21 @@ export interface SettledEvent {
   /** Taken of the tenant's free allowance. */
   readonly freeTokens: number;
   readonly costs: readonly CallCost[];
+  /** Of the data plane that carried the call. */
+  readonly region: string;
+  /** The month that its transfers are booked in. */
+  readonly period: Month;
+}
+
+/** Whether a call did not end as its caller wished. */
+export function isFailure(outcome: UsageEvent['outcome']): boolean {
+  return outcome !== 'completed' && outcome !== 'caller-left';
+}
+
+/** The tags of the call's key, in order, with commas, which no tag holds, between them. */
+export function joinTags({ tags }: UsageEvent): string {
+  if (tags === undefined || tags.length === 0) return '';
+  return tags.length === 1 ? (tags[0] ?? '') : [...new Set(tags)].sort().join(',');
 }
 
 /** Why a record cannot go into the ledger; a short sentence that is stored with it. */
@@ -41,6 +57,8 @@ export interface RecordPlace {
  * its column holds, so that one record can never make all later ones of its tenant fail.
  */
 const MAX_AMOUNT = 10n ** BigInt(9 + MONEY_SCALE);
+/** More tokens than any call has: a fault too, and within what a thousand calls can be added up to without rounding. */
+const MAX_COUNT = 10 ** 12;
 /** What the columns hold: the end of the year 9999, and 32 bits. */
 const MAX_INSTANT_MS = 253_402_300_799_999;
 const MAX_FIRST_BYTE_MS = 2 ** 31 - 1;
@@ -61,11 +79,15 @@ export function readRecord(record: unknown, place: RecordPlace): UsageEvent | Un
   for (const instant of [data.admittedAt, data.endedAt]) {
     if (instant < 0 || instant > MAX_INSTANT_MS) return new UnsettledRecord('an instant is out of range');
   }
+  if (data.attempts.some(({ usage }) => Object.values(usage).some((count) => count > MAX_COUNT))) {
+    return new UnsettledRecord('a count is implausible');
+  }
   if ((data.firstByteMs ?? 0) > MAX_FIRST_BYTE_MS) return new UnsettledRecord('firstByteMs is out of range');
   return normaliseIds(data);
 }
 
 function normaliseIds(event: UsageEvent): UsageEvent {
+  if (hasLowerIds(event)) return event;
   return {
     ...event,
     eventId: event.eventId.toLowerCase(),
@@ -76,22 +98,49 @@ function normaliseIds(event: UsageEvent): UsageEvent {
     priceCardVersionId: event.priceCardVersionId.toLowerCase(),
     attempts: event.attempts.map((attempt) => ({
       ...attempt,
+      providerId: attempt.providerId.toLowerCase(),
       costCardVersionId: attempt.costCardVersionId?.toLowerCase() ?? null,
     })),
   };
 }
+
+/** As every data plane writes them: then nothing is copied. */
+function hasLowerIds({
+  eventId,
+  spoolId,
+  tenantId,
+  apiKeyId,
+  memberId,
+  priceCardVersionId,
+  attempts,
+}: UsageEvent): boolean {
+  const isLower = (id: string): boolean => !UPPER_DIGIT.test(id);
+  return (
+    isLower(eventId) &&
+    isLower(spoolId) &&
+    isLower(tenantId) &&
+    isLower(apiKeyId) &&
+    isLower(memberId) &&
+    isLower(priceCardVersionId) &&
+    attempts.every(({ costCardVersionId, providerId }) => isLower(providerId) && isLower(costCardVersionId ?? ''))
+  );
+}
+
+const UPPER_DIGIT = /[A-F]/;
 
 export interface SettleOptions {
   readonly findVersion: (id: string) => RateCardVersion | undefined;
   readonly findOwner: (apiKeyId: string) => KeyOwner | undefined;
   /** What is left of the free tokens that the event's card gives its tenant. */
   readonly freeTokensLeft: (event: UsageEvent, card: RateCardVersion) => number;
+  readonly region: string;
+  readonly periodOf: PeriodOf;
 }
 
 /** Prices one event by the very versions that it names. Pure: the same event with the same free tokens is settled alike. */
 export function settleEvent(
   event: UsageEvent,
-  { findVersion, findOwner, freeTokensLeft }: SettleOptions,
+  { findVersion, findOwner, freeTokensLeft, region, periodOf }: SettleOptions,
 ): SettledEvent | UnsettledRecord {
   const owner = findOwner(event.apiKeyId);
   if (owner === undefined) return new UnsettledRecord('the API key does not exist');
@@ -112,6 +161,8 @@ export function settleEvent(
     billed,
     ...(billed === null ? UNBILLED : priceBilled(event, billed, card, freeTokensLeft)),
     currency: card.currency,
+    region,
+    period: periodOf(event.admittedAt),
     costs: sumCosts(event, findVersion),
   }));
 }

@@ -1,5 +1,6 @@
 import type { SpoolConfirmation } from '@pingtoken/shared/lease';
 import type { Queryable } from '../database/sql.js';
+import type { LedgerMonths } from './ledger-periods.js';
 
 /** Channel on which the control plane's API learns what to confirm to a data plane; JSON of {@link SpoolConfirmedNotice}. */
 const SPOOL_CONFIRMED_CHANNEL = 'spool-confirmed';
@@ -19,6 +20,18 @@ export interface LockedSpool {
   readonly confirmedSeq: number;
   /** False for a revoked data plane: what it reports is kept for the operator to judge, and charged to nobody. */
   readonly trusted: boolean;
+  /** Of the data plane. */
+  readonly region: string;
+  readonly months: LedgerMonths;
+}
+
+interface SpoolRow {
+  readonly data_plane_id: string;
+  readonly confirmed: string;
+  readonly status: string;
+  readonly region: string;
+  readonly month: string;
+  readonly closed: string | null;
 }
 
 /**
@@ -27,18 +40,25 @@ export interface LockedSpool {
  * delivered once it is known again, and nobody fills our tables under an invented name.
  */
 export async function lockSpool(connection: Queryable, spoolId: string, dataPlaneId: string): Promise<LockedSpool> {
-  const { rows } = await connection.query<{ data_plane_id: string; confirmed: string; status: string }>({
+  const { rows } = await connection.query<SpoolRow>({
     name: 'lock-spool',
     text: `
       insert into usage_spool (id, data_plane_id) select $1::uuid, id from data_plane where id = $2::uuid
       on conflict (id) do update set last_seen_at = now()
-      returning data_plane_id, confirmed, (select status from data_plane where id = $2::uuid) as status`,
+      returning data_plane_id, confirmed, (select status from data_plane where id = $2::uuid) as status,
+        (select region from data_plane where id = $2::uuid) as region,
+        ledger_month(now())::text as month, (select max(month)::text from ledger_period) as closed`,
     values: [spoolId, dataPlaneId],
   });
   const spool = rows[0];
   if (spool === undefined) throw new BatchRefusedError('the data plane is not enrolled');
   if (spool.data_plane_id !== dataPlaneId) throw new BatchRefusedError('the spool belongs to another data plane');
-  return { confirmedSeq: Number(spool.confirmed), trusted: spool.status === 'enrolled' };
+  return {
+    confirmedSeq: Number(spool.confirmed),
+    trusted: spool.status === 'enrolled',
+    region: spool.region,
+    months: { current: spool.month, closed: spool.closed },
+  };
 }
 
 /** Takes effect, and is heard, at commit only. */

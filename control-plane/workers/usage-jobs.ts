@@ -19,11 +19,12 @@ export interface UsageJobsOptions {
 export function createUsageJobs({ ingest, logger, onIngested }: UsageJobsOptions): (data: unknown) => Promise<void> {
   const lastOfSpool = new Map<string, Promise<void>>();
 
-  const settle = async (job: UsageJob): Promise<void> => {
+  /** Opened and read while the batch before it is being written: neither waits for the other. */
+  const settle = async (job: UsageJob, turn: Promise<void>): Promise<void> => {
     const { spoolId, firstSeq, count } = job;
     const place = { spoolId, firstSeq, count };
     try {
-      const result = await ingest(await openUsageJob(job));
+      const result = await ingest(await openUsageJob(job), turn);
       for (const { seq, reason } of result.quarantined)
         logger.warn({ ...place, seq, reason }, 'a usage record was set aside');
       for (const { settled, excess } of result.losses) {
@@ -46,7 +47,7 @@ export function createUsageJobs({ ingest, logger, onIngested }: UsageJobsOptions
     const { data: job } = usageJobSchema.safeParse(data);
     if (job === undefined) throw new HopelessJobError('the job is no batch of usage events');
     const before = lastOfSpool.get(job.spoolId) ?? Promise.resolve();
-    const work = before.then(() => settle(job));
+    const work = settle(job, before);
     const quiet = work.catch(() => undefined);
     lastOfSpool.set(job.spoolId, quiet);
     try {

@@ -27,10 +27,12 @@ function callFacts(
   trusted: readonly AddressRange[],
 ): Omit<CallFacts, 'leaseIds'> {
   const { account, catalogue, member, request } = routed;
+  const { tags } = account.apiKey;
   return {
     tenantId: account.tenant.id,
     apiKeyId: account.apiKey.id,
     memberId: member.id,
+    ...(tags !== undefined && tags.length > 0 && { tags }),
     config: catalogue.position,
     operation: routed.operation,
     model: routed.model,
@@ -46,6 +48,7 @@ function isSame(one: CallFacts, other: CallFacts): boolean {
     one.apiKeyId === other.apiKeyId &&
     one.memberId === other.memberId &&
     one.tenantId === other.tenantId &&
+    one.tags === other.tags &&
     one.config === other.config &&
     one.operation === other.operation &&
     one.model === other.model &&

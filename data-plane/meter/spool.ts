@@ -8,7 +8,16 @@ import { SPOOL_LIMITS, SpoolStore, type SpoolLimits } from './spool-store.js';
 /** What the calls of one caller have in common, as long as neither it nor the config changes. */
 export type CallFacts = Pick<
   UsageEvent,
-  'tenantId' | 'apiKeyId' | 'memberId' | 'config' | 'operation' | 'model' | 'priceCardVersionId' | 'leaseIds' | 'client'
+  | 'tenantId'
+  | 'apiKeyId'
+  | 'memberId'
+  | 'tags'
+  | 'config'
+  | 'operation'
+  | 'model'
+  | 'priceCardVersionId'
+  | 'leaseIds'
+  | 'client'
 >;
 
 /** Facts with their JSON, which is made once for all the calls that share them. */

@@ -167,7 +167,7 @@ export class LedgerModel {
     const lease: Lease = {
       ...{ id: this.#options.createId(), scope: kind, tenantId: TENANT, spoolId, currency: 'USD' },
       ...{ budgetId: kind === 'budget' ? BUDGET : null, windowFrom: kind === 'budget' ? 0 : null },
-      ...{ available: 0n, granted: 0n, admitUntil: now + LEASE_MS, fenceSeq: null, isClosed: false },
+      ...{ available: 0n, granted: 0n, admitUntil: now + LEASE_MS, fenceSeq: null, isClosed: false, isOfJob: false },
     };
     this.#leases.set(lease.id, lease);
     return lease;

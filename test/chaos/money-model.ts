@@ -274,7 +274,7 @@ export class MoneyModel {
   ): SettledEvent {
     const own = { eventId, kind, leaseIds: [...leaseIds], reserved: String(reserved) };
     const event = { ...EVENT, ...own, spoolId: spool.id, seq: spool.lastSeq + 1 };
-    return { event, billed: null, amount, currency: 'USD', freeTokens: 0, costs: [] };
+    return { event, billed: null, amount, currency: 'USD', freeTokens: 0, costs: [], region: '', period: '2026-01-01' };
   }
 
   #grantAll(plane: Plane, asks: readonly Parameters<LedgerModel['grant']>[1][], isHeard: boolean): void {
