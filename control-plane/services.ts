@@ -3,6 +3,7 @@ import { createLeases, type Leases } from './allocation/leases.js';
 import { createBudgets, type Budgets } from './budgets/budgets.js';
 import { createLedger, type Ledger } from './billing/ledger.js';
 import { createCatalogue, type Catalogue } from './catalogue/catalogue-service.js';
+import { createCatalogueImports, type CatalogueImports } from './catalogue/import-catalogue.js';
 import { createHealthView, type HealthView } from './health/target-health.js';
 import { openPersonKeyDatabase, openPlatformDatabase } from './database/orm.js';
 import { openPool } from './database/sql.js';
@@ -47,6 +48,7 @@ export interface Services {
   readonly routes: Routes;
   readonly routePlans: RoutePlans;
   readonly catalogue: Catalogue;
+  readonly catalogueImports: CatalogueImports;
   readonly rateCards: RateCards;
   readonly derivedCards: DerivedCards;
   readonly exchangeRates: ExchangeRates;
@@ -105,6 +107,11 @@ export async function openServices(settings: ServiceSettings, logger: Logger): P
     routes: createRoutes({ run }),
     routePlans: createRoutePlans({ run }),
     catalogue: createCatalogue({
+      run,
+      contentKeySecret: settings.CONTENT_KEY_SECRET,
+      privateUpstreams: settings.PRIVATE_UPSTREAMS,
+    }),
+    catalogueImports: createCatalogueImports({
       run,
       contentKeySecret: settings.CONTENT_KEY_SECRET,
       privateUpstreams: settings.PRIVATE_UPSTREAMS,

@@ -151,6 +151,13 @@ export const PLATFORM_TABLES: Inventory = {
     ),
   ],
   exchange_rate: [platform('id base_currency quote_currency rate effective_from source created_at', 'converts prices')],
+  catalogue_import: [
+    platform(
+      'id idempotency_key digest source effective_from announce_at entries actor_member_id created_at',
+      'which changes of list prices were approved',
+      'pseudonymous',
+    ),
+  ],
   free_token_use: [group('tenant_id model month used', 'pseudonymous', 'how much of what is free was used')],
   model: [
     platform(

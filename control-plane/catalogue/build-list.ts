@@ -1,6 +1,11 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { z } from 'zod';
 import { DIMENSIONS, type PriceTable } from '@pingtoken/shared/rate-card';
+import { parseJson } from '@pingtoken/shared/wire';
 import { toPrices } from '../pricing/prices.js';
-import { listKey, listingOf, MODEL_LISTS } from './catalogue.js';
+import { listKey, listingOf, listModels, MODEL_LISTS, type CatalogueModel } from './catalogue.js';
 import type { ListPrice, ListPriceTable, ListPriceVersion } from './entries.js';
 import { readPriceLibrary, type LibraryModel } from './price-library.js';
 
@@ -10,6 +15,19 @@ export interface BuiltList {
   readonly prices: PriceList;
   /** Offered models that the library does not price, with the reason. */
   readonly missing: readonly { readonly key: string; readonly reason: string }[];
+}
+
+/** The library that is installed, with its version: what prices of it state as their source. */
+export function nameLibrary(): string {
+  const entry = createRequire(import.meta.url).resolve('@pydantic/genai-prices');
+  const manifest = z.object({ name: z.string(), version: z.string() });
+  const { name, version } = manifest.parse(parseJson(readFileSync(join(entry, '../../package.json'), 'utf8')));
+  return `${name} ${version}`;
+}
+
+/** What is offered, at the prices of the library that is installed. */
+export function readLibraryModels(): readonly CatalogueModel[] {
+  return listModels(buildPriceList().prices, nameLibrary());
 }
 
 /** What the installed library says of the models that are offered. */

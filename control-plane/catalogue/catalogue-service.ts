@@ -120,6 +120,12 @@ function pageOf<Entry>(
   return { entries: rest.slice(0, first), hasNextPage: rest.length > first };
 }
 
+/** A provider of the catalogue as it would be installed, at its own address unless another is given. */
+export function planProvider(provider: CatalogueProvider, baseUrl = provider.baseUrl): InstallPlan['provider'] {
+  const { slug, name, dialect, auth, region, termsUrl, privacyUrl, trainsOnData, retentionDays } = provider;
+  return { slug, name, baseUrl, dialect, auth, region, termsUrl, privacyUrl, trainsOnData, retentionDays };
+}
+
 function planInstall(input: z.output<typeof installInput>, now: Date): InstallPlan | Refusal {
   const provider = CATALOGUE_PROVIDERS.find(({ slug }) => slug === input.provider);
   if (provider === undefined) return refuse('not_found', ['provider']);
@@ -128,12 +134,8 @@ function planInstall(input: z.output<typeof installInput>, now: Date): InstallPl
   }
   const models = chooseModels(provider.slug, input.models ?? null);
   if (models instanceof Refusal) return models;
-  const { slug, name, dialect, auth, region, termsUrl, privacyUrl, trainsOnData, retentionDays } = provider;
   return {
-    provider: {
-      ...{ slug, name, dialect, auth, region, termsUrl, privacyUrl, trainsOnData, retentionDays },
-      baseUrl: input.baseUrl ?? provider.baseUrl,
-    },
+    provider: planProvider(provider, input.baseUrl ?? provider.baseUrl),
     credential: input.credentialId != null ? { id: input.credentialId } : (input.credential ?? null),
     models: models.map((model) => planModel(model, now)),
   };
@@ -149,7 +151,7 @@ function chooseModels(slug: string, names: readonly string[] | null): readonly C
 }
 
 /** Sold at the vendor's list price, which is also what it costs; the operator adds card versions to change either. */
-function planModel(model: CatalogueModel, now: Date): PlannedModel {
+export function planModel(model: CatalogueModel, now: Date): PlannedModel {
   const versions = versionsFrom(model, now).map(({ from, ...version }, index) => ({
     ...version,
     effectiveFrom: index === 0 || from === null ? now : new Date(from),

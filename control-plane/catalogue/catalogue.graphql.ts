@@ -22,7 +22,7 @@ import { viewerScope } from '../identity/scope.js';
 import { PricesType, PriceWindow, toTable, toWindow } from '../pricing/rate-card-types.graphql.js';
 import { authSchemeEnum, CredentialType, dialectEnum, ProviderType } from '../providers/providers.graphql.js';
 import { capabilityEnum, ModelType, operationEnum } from '../routes/models.graphql.js';
-import { versionsFrom, type CatalogueModel, type CatalogueProvider } from './catalogue.js';
+import { versionsFrom, type CatalogueModel, type CatalogueProvider, type CatalogueVersion } from './catalogue.js';
 import { catalogueCursor, type CataloguePage } from './catalogue-service.js';
 
 @ObjectType('CatalogueProvider', { description: 'A vendor that can be installed; nothing of it is in force before.' })
@@ -62,7 +62,7 @@ class CatalogueProviderType implements Partial<Omit<CatalogueProvider, 'baseUrlI
 }
 
 @ObjectType({ description: 'List prices from a day on.' })
-class CataloguePrices extends PricesType {
+export class CataloguePrices extends PricesType {
   @Field(() => String, { nullable: true, description: 'A day (UTC), `2027-01-01`; null for ever before.' })
   from!: string | null;
 
@@ -264,10 +264,11 @@ function toModel(model: CatalogueModel): CatalogueModelType {
   return {
     ...{ name, provider, upstreamModel, operations, capabilities, contextWindow, maxOutputTokens },
     ...{ source: model.source, uncovered: model.uncovered },
-    listPrices: versionsFrom(model, new Date()).map((version) => ({
-      ...{ from: version.from, currency: version.currency },
-      ...toTable(version),
-      windows: version.windows.map(toWindow),
-    })),
+    listPrices: versionsFrom(model, new Date()).map(toListPrices),
   };
+}
+
+export function toListPrices(version: CatalogueVersion): CataloguePrices {
+  const { from, currency, windows } = version;
+  return { from, currency, ...toTable(version), windows: windows.map(toWindow) };
 }

@@ -48,9 +48,14 @@ export const CATALOGUE_PROVIDERS: readonly CatalogueProvider[] = [...MAKERS, ...
 export const MODEL_LISTS: readonly ModelList[] = [...MAKER_MODELS, ...HOST_MODELS];
 
 /** By name. What has no price is left out: it could not be sold. */
-export const CATALOGUE_MODELS: readonly CatalogueModel[] = MODEL_LISTS.flatMap((list) =>
-  list.models.flatMap((entry) => toModel(list, entry) ?? []),
-).sort((a, b) => compareText(a.name, b.name));
+export const CATALOGUE_MODELS: readonly CatalogueModel[] = listModels(LIST_PRICES, LIST_PRICES_SOURCE);
+
+/** What is offered, at the prices of a list. @param source names the list */
+export function listModels(prices: Readonly<Record<string, ListPrice>>, source: string): readonly CatalogueModel[] {
+  return MODEL_LISTS.flatMap((list) =>
+    list.models.flatMap((entry) => toModel(entry, list, { prices, source }) ?? []),
+  ).sort((a, b) => compareText(a.name, b.name));
+}
 
 /** The price library's names for a model: of the provider, and of the model there. */
 export function listingOf(
@@ -72,9 +77,13 @@ export function versionsFrom(model: CatalogueModel, at: Date): readonly Catalogu
   return model.versions.slice(current);
 }
 
-function toModel(list: ModelList, entry: ModelEntry): CatalogueModel | undefined {
-  const listed = LIST_PRICES[listKey(listingOf(list, entry))];
-  const priced = entry.vendorPrices === undefined ? listed && fromList(listed) : fromVendor(entry.vendorPrices);
+function toModel(
+  entry: ModelEntry,
+  list: ModelList,
+  { prices, source }: { readonly prices: Readonly<Record<string, ListPrice>>; readonly source: string },
+): CatalogueModel | undefined {
+  const listed = prices[listKey(listingOf(list, entry))];
+  const priced = entry.vendorPrices === undefined ? listed && fromList(listed, source) : fromVendor(entry.vendorPrices);
   if (priced === undefined) return undefined;
   return {
     name: entry.name ?? entry.upstreamModel,
@@ -90,7 +99,7 @@ function toModel(list: ModelList, entry: ModelEntry): CatalogueModel | undefined
 
 type Priced = Pick<CatalogueModel, 'versions' | 'source' | 'uncovered'>;
 
-function fromList({ versions, uncovered }: ListPrice): Priced {
+function fromList({ versions, uncovered }: ListPrice, source: string): Priced {
   return {
     versions: versions.map((version) => ({
       from: version.from,
@@ -103,7 +112,7 @@ function fromList({ versions, uncovered }: ListPrice): Priced {
         ...toTable(window),
       })),
     })),
-    source: LIST_PRICES_SOURCE,
+    source,
     uncovered,
   };
 }

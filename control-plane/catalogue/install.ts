@@ -92,8 +92,11 @@ async function ensureCredential(
   return new Refusal(made.errors.map((error) => ({ ...error, path: ['credential', ...error.path] })));
 }
 
-const cardName = (slug: string, model: PlannedModel, purpose: RateCard['purpose']): string =>
-  `${slug} ${model.upstreamModel} ${purpose}`;
+export const cardName = (
+  slug: string,
+  model: Pick<PlannedModel, 'upstreamModel'>,
+  purpose: RateCard['purpose'],
+): string => `${slug} ${model.upstreamModel} ${purpose}`;
 
 function cardsOf(slug: string, model: PlannedModel): CatalogueCard[] {
   return (['price', 'cost'] as const).map((purpose) => ({

@@ -1,10 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { z } from 'zod';
-import { parseJson } from '@pingtoken/shared/wire';
-import { buildPriceList, describeChanges, renderPriceList } from './build-list.js';
+import { buildPriceList, describeChanges, nameLibrary, renderPriceList } from './build-list.js';
 import { LIST_PRICES, LIST_PRICES_SOURCE } from './list-prices.js';
 
 /**
@@ -30,10 +26,3 @@ if (isStale && values.check) {
   console.error('The price list is stale: run `npm run catalogue:update`.');
   process.exitCode = 1;
 } else if (isStale) writeFileSync(file, text);
-
-function nameLibrary(): string {
-  const entry = createRequire(import.meta.url).resolve('@pydantic/genai-prices');
-  const manifest = z.object({ name: z.string(), version: z.string() });
-  const { name, version } = manifest.parse(parseJson(readFileSync(join(entry, '../../package.json'), 'utf8')));
-  return `${name} ${version}`;
-}

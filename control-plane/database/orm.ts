@@ -20,6 +20,7 @@ import { Migration0006Routes } from './migrations/migration-0006-routes.js';
 import { Migration0007Plans } from './migrations/migration-0007-plans.js';
 import { Migration0010Health } from './migrations/migration-0010-health.js';
 import { Migration0010JobLeases } from './migrations/migration-0010-job-leases.js';
+import { Migration0011CatalogueImports } from './migrations/migration-0011-catalogue-imports.js';
 import { Migration0012Rollups } from './migrations/migration-0012-rollups.js';
 import { Migration0013RateShares } from './migrations/migration-0013-rate-shares.js';
 import { Migration0001PersonKeys } from './person-key-migrations/migration-0001-person-keys.js';
@@ -63,6 +64,7 @@ const PLATFORM_MIGRATIONS = [
   Migration0007Plans,
   Migration0010Health,
   Migration0010JobLeases,
+  Migration0011CatalogueImports,
   Migration0012Rollups,
   Migration0013RateShares,
 ];

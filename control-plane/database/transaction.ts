@@ -65,14 +65,19 @@ export class Transaction {
     ]);
   }
 
-  enqueue<Topic extends keyof OutboxPayloads>(topic: Topic, payload: OutboxPayloads[Topic]): void {
+  /** @param availableAt not before then; at once where it is not given */
+  enqueue<Topic extends keyof OutboxPayloads>(
+    topic: Topic,
+    payload: OutboxPayloads[Topic],
+    availableAt = new Date(),
+  ): void {
     this.em.create(OutboxMessage, {
       id: uuidv7(),
       tenantId: this.scope.tenantId,
       topic,
       payload,
       createdAt: new Date(),
-      availableAt: new Date(),
+      availableAt,
       attempts: 0,
       processedAt: null,
       lastError: null,

@@ -5,6 +5,7 @@ import { LeasesResolver } from '../allocation/leases.graphql.js';
 import { BillingResolver } from '../billing/billing.graphql.js';
 import { BudgetsResolver } from '../budgets/budgets.graphql.js';
 import { CatalogueResolver } from '../catalogue/catalogue.graphql.js';
+import { CatalogueImportResolver } from '../catalogue/catalogue-import.graphql.js';
 import { HealthResolver } from '../health/health.graphql.js';
 import { IdentityResolver } from '../identity/identity.graphql.js';
 import { KeysResolver } from '../keys/keys.graphql.js';
@@ -40,6 +41,7 @@ export function buildApiSchema(): GraphQLSchema {
       RoutePlanResolver,
       PassthroughResolver,
       CatalogueResolver,
+      CatalogueImportResolver,
       PricingResolver,
       PriceQuoteResolver,
       BillingResolver,

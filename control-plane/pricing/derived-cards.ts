@@ -119,6 +119,7 @@ export async function followBase(
   transaction: Transaction,
   base: RateCard,
   baseVersion: RateCardVersion,
+  announceAt?: Date,
 ): Promise<RateCardWithVersions[] | Refusal> {
   const { effectiveFrom, source } = baseVersion;
   const followed: RateCardWithVersions[] = [];
@@ -135,7 +136,7 @@ export async function followBase(
     const { currency } = inForce;
     const version = await derive(transaction, card, { baseVersion, basisPoints, currency, effectiveFrom, source });
     if (version instanceof Refusal) return version;
-    announceIfLater(transaction, card, version);
+    announceIfLater(transaction, card, version, announceAt);
     followed.push({ card, versions: insertAscending(earlier, version) });
   }
   return followed;

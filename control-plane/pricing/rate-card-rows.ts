@@ -68,7 +68,8 @@ export function announceIfLater(
   transaction: Transaction,
   { purpose }: RateCard,
   { id, effectiveFrom }: RateCardVersion,
+  announceAt?: Date,
 ): void {
   if (purpose !== 'price' || effectiveFrom.getTime() <= Date.now()) return;
-  transaction.enqueue('announce-price-change', { rateCardVersionId: id });
+  transaction.enqueue('announce-price-change', { rateCardVersionId: id }, announceAt);
 }

@@ -94,7 +94,7 @@ class PriceDerivation {
 }
 
 @ObjectType('RateCardVersion', { description: 'Superseded by a later one, never edited.' })
-class RateCardVersionType extends PricesType {
+export class RateCardVersionType extends PricesType {
   @Field(() => ID)
   id!: string;
 
@@ -265,7 +265,7 @@ export function toRateCard({ card, versions }: RateCardWithVersions): RateCardTy
   return { id, name, purpose, baseCardId, createdAt, versions: versions.map(toVersion) };
 }
 
-function toVersion(version: RateCardVersion): RateCardVersionType {
+export function toVersion(version: RateCardVersion): RateCardVersionType {
   const { id, effectiveFrom, currency, freeTokensPerMonth, derivation, source, createdAt } = version;
   return {
     ...{ id, effectiveFrom, currency, freeTokensPerMonth, source, createdAt },

@@ -114,12 +114,29 @@ async function supersede(
   const earlier = await findVersions(transaction, card.id);
   const now = new Date();
   const head = toHead(input, now);
+  return supersedeCard(transaction, { card, versions: earlier }, { head, prices, now });
+}
+
+export interface SupersedingVersion {
+  readonly head: VersionHead;
+  readonly prices: CardPrices;
+  readonly now: Date;
+  /** When those whom it concerns are told; at once where it is not given. */
+  readonly announceAt?: Date | undefined;
+}
+
+/** For other modules' transactions; the caller holds the card's lock. Derived cards follow. */
+export async function supersedeCard(
+  transaction: Transaction,
+  { card, versions: earlier }: RateCardWithVersions,
+  { head, prices, now, announceAt }: SupersedingVersion,
+): Promise<RateCardWithVersions | Refusal> {
   const fault = findFault(card, head, { earlier, now });
   if (fault !== undefined) return fault;
   const version = storeVersion(transaction, card.id, head, prices);
-  announceIfLater(transaction, card, version);
+  announceIfLater(transaction, card, version, announceAt);
   const superseded = { card, versions: insertAscending(earlier, version) };
-  const followed = await followBase(transaction, card, version);
+  const followed = await followBase(transaction, card, version, announceAt);
   if (followed instanceof Refusal) return followed;
   const details = { rateCardVersionId: version.id, effectiveFrom: head.effectiveFrom.toISOString() };
   await transaction.audit({ action: 'rate-card-superseded', subjectKind: 'rate-card', subjectId: card.id, details });

@@ -246,7 +246,7 @@ export interface GatewayFixture {
 
 type FixtureEnvironment = GatewayEnvironment & ListenEnvironment & Pick<DataPlaneEnvironment, 'PRIVATE_UPSTREAMS'>;
 
-const ENVIRONMENT: FixtureEnvironment = {
+export const ENVIRONMENT: FixtureEnvironment = {
   HOST: '127.0.0.1',
   DATA_PLANE_PORT: 0,
   DATA_PLANE_OWN_PORT: undefined,

@@ -35,7 +35,7 @@ export async function enrolReporting(controlPlane: TestControlPlane, region = 't
     ...{ id, runId },
     report: async (health, seq = last + 1) => {
       last = Math.max(last, seq);
-      const report = { version: 1 as const, runId, seq, parked: [], coolDowns: [], targets: [], ...health };
+      const report: HealthReport = { version: 1, runId, seq, parked: [], coolDowns: [], targets: [], ...health };
       await client.sendHealth(report, AbortSignal.timeout(20_000));
     },
     close: () => client.close(),
