@@ -46,7 +46,7 @@ export type GatewayEnvironment = Pick<
 
 export interface GatewayOptions {
   readonly state: Pick<State, 'snapshot' | 'spool' | 'batches' | 'clientSealers' | 'linkStatus'> &
-    Partial<Pick<State, 'leases' | 'healthReporter' | 'allocator' | 'inLedger'>>;
+    Partial<Pick<State, 'leases' | 'shares' | 'healthReporter' | 'allocator' | 'inLedger'>>;
   readonly environment: GatewayEnvironment;
   /** Where this data plane stands; null where it does not matter. */
   readonly region?: string | null;
@@ -90,7 +90,7 @@ export function createGateway({ state, environment, region = null, logger }: Gat
   const { warmConnections } = forwarder;
   const observer = createObserver({ linkStatus: () => state.linkStatus(), openCalls, warmConnections });
   const estimator = createTokenEstimator({ logger, timeoutMs: environment.ESTIMATE_TIMEOUT_MS });
-  const limits = createCallLimits({ trustedProxies: environment.TRUSTED_PROXIES });
+  const limits = createCallLimits({ trustedProxies: environment.TRUSTED_PROXIES, sharing: state.shares });
   const meter = createMeter({
     ...{ spool, clientSealers, observer, limits },
     trustedProxies: environment.TRUSTED_PROXIES,

@@ -10,6 +10,7 @@ import { createHealthReporter, type HealthReporter } from './config-link/health-
 import { ConfigLink, type LinkTiming } from './config-link/link.js';
 import type { Identity } from './identity.js';
 import { LeaseKeeper, type LeaseClient, type LeaseKeeperOptions } from './leases/lease-keeper.js';
+import { ShareKeeper, type ShareKeeperOptions } from './limits/share-keeper.js';
 import { SpoolFencer } from './leases/spool-fencer.js';
 import { Enqueuer } from './meter/enqueue.js';
 import { recoverSpools } from './meter/recover-spools.js';
@@ -48,6 +49,8 @@ export interface State {
    * @throws the signal's reason
    */
   readonly inLedger: (signal: AbortSignal) => Promise<void>;
+  /** What it may let through of limits that it keeps with others. */
+  readonly shares: ShareKeeper;
   linkStatus(): LinkStatus;
   /** Resolves when the last good config of the disk, if any, is in force; link, recovery and queue go on behind. */
   start(): Promise<void>;
@@ -82,6 +85,7 @@ export function openState(options: StateOptions): State {
   const { spool, store, writtenSeq } = createSpool({ root, logger });
   const client = createControlPlaneClient({ controlPlaneUrl: options.controlPlaneUrl, identity });
   const leases = createLeases(options, { client, spoolId: spool.spoolId, writtenSeq });
+  const shares = createShares(options, { client, spoolId: spool.spoolId, leases });
   const fencer = new SpoolFencer({ client, logger });
   const healthReporter = createHealthReporter({ client, runId: spool.spoolId, logger });
   const enqueuer = new Enqueuer({
@@ -114,6 +118,7 @@ export function openState(options: StateOptions): State {
 
   async function closeLeases(): Promise<void> {
     leases.close();
+    await shares.close();
     await spool.close();
     const lastSeq = writtenSeq();
     // What could not be written has its start on disk: the next process knows the end of this spool, not we.
@@ -135,6 +140,7 @@ export function openState(options: StateOptions): State {
     healthReporter,
     allocator: client,
     inLedger: createLedgerWait({ store, writtenSeq }),
+    shares,
     linkStatus: () => ({
       connected: link?.connected ?? false,
       lastContactAt: link?.lastContactAt,
@@ -144,6 +150,7 @@ export function openState(options: StateOptions): State {
       await loadConfig();
       link?.start();
       leases.start();
+      shares.start();
       enqueuer.start();
       recovery.start();
     },
@@ -213,6 +220,20 @@ function createLeases(
   own: Pick<LeaseKeeperOptions, 'client' | 'spoolId' | 'writtenSeq'>,
 ): LeaseKeeper {
   return new LeaseKeeper({ ...own, logger, ...(leaseTimeoutMs !== undefined && { timeoutMs: leaseTimeoutMs }) });
+}
+
+function createShares(
+  { leaseTimeoutMs, logger }: StateOptions,
+  { leases, ...own }: Pick<ShareKeeperOptions, 'client' | 'spoolId'> & { readonly leases: LeaseKeeper },
+): ShareKeeper {
+  return new ShareKeeper({
+    ...own,
+    logger,
+    ...(leaseTimeoutMs !== undefined && { timeoutMs: leaseTimeoutMs }),
+    onRecalledLeases: (leaseIds) => {
+      leases.recall(leaseIds);
+    },
+  });
 }
 
 async function removeSpool(store: SpoolStore, logger: Logger): Promise<void> {

@@ -223,9 +223,19 @@ export const PLATFORM_TABLES: Inventory = {
   lease_spool: [platform('spool_id data_plane_id holder fence_seq fenced_at lost_at created_at', 'who holds leases')],
   lease: [
     books(
-      'id tenant_id spool_id scope currency budget_id window_from window_to granted used returned admit_until fence_seq closed_at is_lost created_at',
+      'id tenant_id spool_id scope currency budget_id window_from window_to granted used returned admit_until fence_seq closed_at is_lost is_recalled created_at',
       'pseudonymous',
       'money set aside for calls under way',
+    ),
+  ],
+  rate_spool: [platform('spool_id turn is_sole heard_at', 'who holds shares of limits')],
+  rate_share: [
+    group(
+      'tenant_id scope scope_id bound spool_id amount used free_at is_recalled',
+      'pseudonymous',
+      'how many calls a gateway may let through',
+      'contract',
+      'until-used',
     ),
   ],
   lease_request: [

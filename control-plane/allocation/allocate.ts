@@ -10,7 +10,14 @@ import { settleCredits } from '../wallets/settle-credits.js';
 import { book, lockWallet, settleWallet } from '../wallets/wallet-books.js';
 import { lockBudgetWindows, storeWindows, type LockedWindow } from '../workers/budget-statements.js';
 import { findHardBudgets, type HardBudget } from './hard-budgets.js';
-import { findGrowing, lockOpenLeases, storeGrant, type GrantPlace, type OpenLease } from './lease-rows.js';
+import {
+  findGrowing,
+  lockOpenLeases,
+  recallLeases,
+  storeGrant,
+  type GrantPlace,
+  type OpenLease,
+} from './lease-rows.js';
 import { planGrant, withoutHeld, type ScopeState } from './plan-grant.js';
 
 /** Hands out leases. Needs the `worker` login. */
@@ -146,6 +153,7 @@ async function grantOfWallet(ask: LeaseAsk, { connection, request, open, now, ad
     return { ...owner, admitUntil: Math.min(admitUntil, ...ends) };
   };
   const planned = planPlacedGrant(ask, { state, placeOf, open, now });
+  if (planned === 'reserved') await recallLeases(connection, owner);
   if (typeof planned === 'string') return { refused: planned };
   const { grant: amount, place } = planned;
   const granted = await storeGrant(connection, place, planned);
@@ -165,6 +173,7 @@ async function grantOfBudget(
   const place = { scope: ask.scope, spoolId, tenantId, currency, windowFrom, windowTo, admitUntil: ends };
   const state = { available: limit - spent - leased, leased };
   const planned = planPlacedGrant(ask, { state, placeOf: () => place, open, now });
+  if (planned === 'reserved') await recallLeases(connection, place);
   // Calls are refused from now on, though some units may be left that none fits into.
   if (planned === 'exhausted') await storeWindows(connection, [{ ...window, isUsedUp: true }]);
   if (typeof planned === 'string') return { refused: planned };

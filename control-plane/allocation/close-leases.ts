@@ -3,6 +3,7 @@ import { formatAmount } from '@pingtoken/shared/money';
 import { inTransaction, type Connection, type ConnectionPool } from '../database/sql.js';
 import { book, lockWallet, settleWallet } from '../wallets/wallet-books.js';
 import { lockBudgetWindows, storeWindows } from '../workers/budget-statements.js';
+import { forgetShares } from './share-rows.js';
 import { createPeriodicJob, type PeriodicJob } from '../workers/periodic-job.js';
 
 export interface LeaseCloser extends PeriodicJob {
@@ -31,6 +32,7 @@ export function createLeaseCloser({
         text: `delete from lease_request where created_at < now() - interval '${ANSWERS_ARE_KEPT}'`,
       }),
     );
+    await inTransaction(pool, forgetShares);
     return ids.length;
   };
   const job = createPeriodicJob({ run: closeDue, intervalMs: POLL_MS, logger, what: 'drained leases' });

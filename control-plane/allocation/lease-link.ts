@@ -2,10 +2,12 @@ import express, { type Router } from 'express';
 import type pg from 'pg';
 import type { Logger } from 'pino';
 import { LEASE_LINK, leaseFencesSchema, leaseRequestsSchema, type LeaseAnswer } from '@pingtoken/shared/lease';
+import { SHARE_LINK, shareRequestSchema } from '@pingtoken/shared/rate-share';
 import { asDataPlane, type DataPlaneHandler } from '../publishing/as-data-plane.js';
 import { createAllocator, type Allocator } from './allocate.js';
 import { closeSpool } from './close-leases.js';
 import { fenceLeases } from './fence.js';
+import { exchangeShares } from './share-limits.js';
 
 export interface LeaseLinkOptions {
   /** Through the worker login. */
@@ -20,6 +22,7 @@ export function createLeaseLink({ pool, logger, leaseMs }: LeaseLinkOptions): Ro
   const router = express.Router();
   const json = express.json({ limit: '512kb' });
   router.post(LEASE_LINK.requests, json, asDataPlane(pool, answerRequests(allocator, logger)));
+  router.post(SHARE_LINK, json, asDataPlane(pool, answerShares(pool)));
   router.post(LEASE_LINK.fences, json, asDataPlane(pool, takeFences(pool, logger)));
   return router;
 }
@@ -41,6 +44,20 @@ function answerRequests(allocator: Allocator, logger: Logger): DataPlaneHandler 
       return;
     }
     response.json({ answers });
+  };
+}
+
+function answerShares(pool: pg.Pool): DataPlaneHandler {
+  return async (request, response, { id }) => {
+    const { data } = shareRequestSchema.safeParse(request.body);
+    if (data === undefined) {
+      response.status(400).json({ error: { code: 'invalid_request', message: 'Not a request for shares.' } });
+      return;
+    }
+    const answer = await exchangeShares(pool, id, data);
+    if (answer === undefined)
+      response.status(409).json({ error: { code: 'conflict', message: 'A later turn was taken.' } });
+    else response.json(answer);
   };
 }
 

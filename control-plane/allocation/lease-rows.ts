@@ -103,3 +103,22 @@ export async function storeGrant(
   });
   return { leaseId, granted: grant.toString(), admitUntil: place.admitUntil, windowFrom, windowTo };
 }
+
+/** Asks all other runs of data planes for what they do not draw on; they hear of it within a second. */
+export async function recallLeases(
+  database: Queryable,
+  { spoolId, tenantId, currency, scope }: Omit<GrantPlace, 'admitUntil'>,
+): Promise<void> {
+  await database.query({
+    name: 'recall-leases',
+    text: `
+      update lease set is_recalled = true
+      where id in (
+        select id from lease
+        where tenant_id = $1 and currency = $2 and budget_id is not distinct from $3 and spool_id <> $4
+          and closed_at is null and fence_seq is null and not is_recalled
+        order by id for no key update skip locked
+      )`,
+    values: [tenantId, currency, scope.kind === 'budget' ? scope.budgetId : null, spoolId],
+  });
+}

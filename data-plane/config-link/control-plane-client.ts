@@ -7,6 +7,7 @@ import { SignJWT } from 'jose';
 import { Agent, request, type Dispatcher } from 'undici';
 import { LEASE_LINK, leaseAnswersSchema } from '@pingtoken/shared/lease';
 import type { LeaseAnswer, LeaseFences, LeaseRequest } from '@pingtoken/shared/lease';
+import { SHARE_LINK, shareAnswerSchema, type ShareAnswer, type ShareRequest } from '@pingtoken/shared/rate-share';
 import { CONFIG_LINK, parseJson } from '@pingtoken/shared/wire';
 import type { ConfigAck } from '@pingtoken/shared/config-snapshot';
 import type { HealthReport } from '@pingtoken/shared/health-report';
@@ -22,6 +23,7 @@ export interface ControlPlaneClient {
   sendAck(ack: ConfigAck, signal: AbortSignal): Promise<void>;
   sendHealth(report: HealthReport, signal: AbortSignal): Promise<void>;
   requestLeases(requests: readonly LeaseRequest[], signal: AbortSignal): Promise<readonly LeaseAnswer[]>;
+  exchangeShares(shares: ShareRequest, signal: AbortSignal): Promise<ShareAnswer>;
   sendFences(fences: LeaseFences, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
@@ -94,6 +96,10 @@ export function createControlPlaneClient({ controlPlaneUrl, identity }: ControlP
     requestLeases: async (requests, signal) => {
       const body = await post(LEASE_LINK.requests, { requests }, signal);
       return leaseAnswersSchema.parse(parseJson(await text(body))).answers;
+    },
+    exchangeShares: async (shares, signal) => {
+      const body = await post(SHARE_LINK, shares, signal);
+      return shareAnswerSchema.parse(parseJson(await text(body)));
     },
     sendFences: async (fences, signal) => {
       (await post(LEASE_LINK.fences, fences, signal)).resume();

@@ -58,6 +58,8 @@ interface Slice {
   lastDrawnAt: number;
   /** Admits no call any more. */
   isRetired: boolean;
+  /** Others wait for what it is of. */
+  isRecalled: boolean;
 }
 
 /** What a scope holds, and how much its calls ask for. */
@@ -72,8 +74,9 @@ export interface ScopeStock extends ScopeOf {
   readonly isEnding: boolean;
 }
 
-/** A lease of which nothing was drawn for so long goes back. */
+/** A lease of which nothing was drawn for so long goes back; sooner, where others wait for what it is of. */
 const IDLE_MS = 15_000;
+const RECALLED_IDLE_MS = 1_000;
 /** Before this part of a lease's time is over it is followed by another one. The allocator adds to one for a little longer. */
 const LASTS_FOR = 0.6;
 /** For how long a budget that does not exist is believed not to: the config says so soon. */
@@ -157,7 +160,7 @@ export class LeaseBook {
     const { leaseId, admitUntil, windowFrom, windowTo } = grant;
     const slice: Slice = {
       ...{ leaseId, key, admitUntil, windowFrom, windowTo, granted, grantedAt: now, lastDrawnAt: now },
-      ...{ used: 0n, reserved: 0n, open: 0, isRetired: false },
+      ...{ used: 0n, reserved: 0n, open: 0, isRetired: false, isRecalled: false },
     };
     this.#scopes.set(key, of);
     this.#byLease.set(leaseId, slice);
@@ -189,10 +192,19 @@ export class LeaseBook {
   fenceable(now: number): readonly string[] {
     const found: string[] = [];
     for (const slice of this.#byLease.values()) {
-      if (now >= slice.admitUntil || now - slice.lastDrawnAt >= IDLE_MS || isOver(slice, now)) slice.isRetired = true;
+      const idleMs = slice.isRecalled ? RECALLED_IDLE_MS : IDLE_MS;
+      if (now >= slice.admitUntil || now - slice.lastDrawnAt >= idleMs || isOver(slice, now)) slice.isRetired = true;
       if (slice.isRetired && slice.open === 0) found.push(slice.leaseId);
     }
     return found;
+  }
+
+  /** Others wait for what these leases are of: they go back as soon as nobody here draws on them. */
+  recall(leaseIds: readonly string[]): void {
+    for (const leaseId of leaseIds) {
+      const slice = this.#byLease.get(leaseId);
+      if (slice !== undefined) slice.isRecalled = true;
+    }
   }
 
   /** The control plane has taken the fences. */

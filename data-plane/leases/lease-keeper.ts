@@ -88,6 +88,11 @@ export class LeaseKeeper {
     this.#book.settle(reservation, actual);
   }
 
+  /** See `LeaseBook`. */
+  recall(leaseIds: readonly string[]): void {
+    this.#book.recall(leaseIds);
+  }
+
   /** Refills and fences from now on. */
   start(): void {
     this.#tick()

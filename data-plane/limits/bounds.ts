@@ -1,19 +1,24 @@
 import type { Limits } from '@pingtoken/shared/limits';
+import type { BoundId, BoundScope } from '@pingtoken/shared/rate-share';
 import type { UsageEvent } from '@pingtoken/shared/usage-event';
 import { refuse, type Refusal } from '../http-error.js';
 import type { Account, Catalogue } from '../snapshot.js';
 import type { Bounded } from './limiter.js';
 
-export type BoundScope = 'key' | 'member' | 'tenant' | 'plan';
-
 /** Limits that hold for a call, and whose they are. */
 export interface Bound extends Bounded {
   readonly scope: BoundScope;
+  readonly of: Omit<BoundId, 'bound'>;
 }
 
 interface Known {
   readonly account: Account;
   readonly catalogue: Catalogue;
+}
+
+/** Each tenant of a plan has its limits for itself. */
+export function ownIdOf({ scope, tenantId, id }: Bound['of']): string {
+  return scope === 'plan' ? `${tenantId} ${id}` : id;
 }
 
 const NONE: readonly Bound[] = Object.freeze([]);
@@ -23,14 +28,14 @@ export function boundsOf({ account: { apiKey, member, tenant }, catalogue }: Kno
   const plan = tenant.planId === null ? undefined : catalogue.plans.get(tenant.planId);
   if (apiKey.limits === null && tenant.limits === null && !member?.limits && !plan?.limits) return NONE;
   const bounds: Bound[] = [];
+  const tenantId = tenant.id;
   const add = (scope: BoundScope, id: string, limits: Limits | null | undefined): void => {
-    if (limits) bounds.push({ scope, id, limits });
+    if (limits) bounds.push({ scope, id: ownIdOf({ scope, tenantId, id }), limits, of: { scope, tenantId, id } });
   };
   add('key', apiKey.id, apiKey.limits);
   add('member', apiKey.memberId, member?.limits);
   add('tenant', tenant.id, tenant.limits);
-  // Each tenant of a plan has its limits for itself.
-  add('plan', `${tenant.id} ${tenant.planId ?? ''}`, plan?.limits);
+  add('plan', tenant.planId ?? '', plan?.limits);
   return bounds;
 }
 

@@ -6,7 +6,8 @@ import { refuse, type Refusal } from '../http-error.js';
 import type { Routed } from '../route/route.js';
 import { boundsOf, type Bound } from './bounds.js';
 import { rateLimitHeaders, retryHeaders } from './limit-headers.js';
-import { createLimiter, type Limiter, type LimitReached } from './limiter.js';
+import { createLimiter, type Admission, type Limiter, type LimitReached } from './limiter.js';
+import type { ShareKeeper } from './share-keeper.js';
 
 /** One call's part of the limits that bound it, until it is over. */
 export interface LimitShare {
@@ -15,8 +16,11 @@ export interface LimitShare {
 
 /** What bounds calls by number. Which models and operations are permitted was decided before, at admission. */
 export interface CallLimits {
-  /** @returns undefined for a call that nothing bounds */
-  admit(call: Routed): LimitShare | Refusal | undefined;
+  /**
+   * @returns undefined for a call that nothing bounds; a promise, of 200 ms at most, only where what this data plane holds of a
+   *   limit is used and others may hold more
+   */
+  admit(call: Routed): LimitShare | Refusal | undefined | Promise<LimitShare | Refusal>;
   /** What is left of what one bounds, on this data plane. */
   left(bound: Bound): ReturnType<Limiter['left']>;
   readonly close: () => void;
@@ -24,8 +28,15 @@ export interface CallLimits {
 
 const SWEEP_MS = 3600 * 1000;
 
-export function createCallLimits({ trustedProxies }: { readonly trustedProxies: readonly AddressRange[] }): CallLimits {
-  const limiter = createLimiter();
+export interface CallLimitsOptions {
+  readonly trustedProxies: readonly AddressRange[];
+  /** Shares the limits out with other data planes; left out, all of each is this one's. */
+  readonly sharing?: Pick<ShareKeeper, 'book' | 'fill' | 'watch'> | undefined;
+}
+
+export function createCallLimits({ trustedProxies, sharing }: CallLimitsOptions): CallLimits {
+  const limiter = createLimiter(sharing?.book);
+  sharing?.watch(limiter.useOf);
   const sweep = setInterval(() => {
     limiter.sweep(Date.now());
   }, SWEEP_MS);
@@ -37,18 +48,28 @@ export function createCallLimits({ trustedProxies }: { readonly trustedProxies: 
       if (!comesFrom(bounds, call, trustedProxies)) {
         return refuse('permission_denied', null, 'This key may not be used from this address.');
       }
-      const admission = limiter.admit(bounds, tokensOf(call, bounds), Date.now());
-      tell(call, rateLimitHeaders(call.dialect, admission.states, Date.now()));
-      if ('reached' in admission) return refuseReached(admission);
-      return {
-        settle: (usage) => {
-          admission.settle(countTokens(usage), Date.now());
-        },
-      };
+      const tokens = tokensOf(call, bounds);
+      const admission = limiter.admit(bounds, tokens, Date.now());
+      if (!('reached' in admission) || sharing === undefined || admission.lacking.length === 0) {
+        return conclude(call, admission);
+      }
+      return sharing
+        .fill(admission.lacking)
+        .then((isFilled) => conclude(call, isFilled ? limiter.admit(bounds, tokens, Date.now()) : admission));
     },
     left: (bound) => limiter.left(bound, Date.now()),
     close: () => {
       clearInterval(sweep);
+    },
+  };
+}
+
+function conclude(call: Routed, admission: Admission | LimitReached): LimitShare | Refusal {
+  tell(call, rateLimitHeaders(call.dialect, admission.states, Date.now()));
+  if ('reached' in admission) return refuseReached(admission);
+  return {
+    settle: (usage) => {
+      admission.settle(countTokens(usage), Date.now());
     },
   };
 }

@@ -50,6 +50,16 @@ export class SlidingWindow {
     return 0;
   }
 
+  /** @returns milliseconds until some of what it holds is past; undefined where it holds nothing */
+  freeInMs(nowMs: number): number | undefined {
+    if (this.sum(nowMs) === 0) return undefined;
+    for (let slot = this.#newestSlot - SLOTS; slot <= this.#newestSlot; slot += 1) {
+      if ((this.#amounts[indexOf(slot)] ?? 0) > 0)
+        return Math.max(1, Math.ceil((slot + SLOTS + 1) * this.#slotMs - nowMs));
+    }
+    return undefined;
+  }
+
   get isEmpty(): boolean {
     return this.#sum === 0;
   }

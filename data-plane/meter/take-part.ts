@@ -23,27 +23,40 @@ export const OUTPUT_CAP_HEADER = 'x-pingtoken-output-cap';
 
 /** Takes a call's part of its limits and reserves what it can cost; of what is refused nothing is held. */
 export async function takePart(prepared: Prepared, { limits, money }: Bounds): Promise<TakenPart | Refusal> {
-  const share = limits.admit(prepared);
-  if (share !== undefined && isRefusal(share)) return share;
-  let isTaken = false;
-  try {
-    // Last of all, so that no money is held for what is refused anyway.
-    const held = await (prepared.reserve === undefined ? money?.reserve(prepared) : prepared.reserve());
-    if (held === undefined) {
-      isTaken = true;
-      return { routed: prepared, share, held };
-    }
-    if (isRefusal(held)) return held;
-    const routed = holdAnswer(prepared, held);
-    if (isRefusal(routed)) {
-      held.settle();
-      return routed;
-    }
-    isTaken = true;
-    return { routed, share, held };
-  } finally {
-    if (!isTaken) share?.settle({});
+  const pending = limits.admit(prepared);
+  if (pending !== undefined && 'refused' in pending) return pending;
+  // Money last, so that none is held for what is refused anyway. Only where a share has to be waited for, both are asked for
+  // at once: a call waits for the control plane once.
+  const reserving = prepared.reserve === undefined ? money?.reserve(prepared) : prepared.reserve();
+  const [share, held] = await settleBoth(pending, reserving);
+  const routed =
+    refusalIn(share, held) ?? (held === undefined || isRefusal(held) ? prepared : holdAnswer(prepared, held));
+  if (isRefusal(routed)) {
+    if (share !== undefined && !isRefusal(share)) share.settle({});
+    if (held !== undefined && !isRefusal(held)) held.settle();
+    return routed;
   }
+  return { routed, share: known(share), held: known(held) };
+}
+
+/** Where the one fails, the other is given back. */
+async function settleBoth(
+  pending: ReturnType<CallLimits['admit']>,
+  reserving: Promise<HeldMoney | Refusal | undefined> | undefined,
+): Promise<readonly [LimitShare | Refusal | undefined, HeldMoney | Refusal | undefined]> {
+  const [share, held] = await Promise.allSettled([pending, reserving]);
+  if (share.status === 'fulfilled' && held.status === 'fulfilled') return [share.value, held.value];
+  if (share.status === 'fulfilled' && share.value !== undefined && !isRefusal(share.value)) share.value.settle({});
+  if (held.status === 'fulfilled' && held.value !== undefined && !isRefusal(held.value)) held.value.settle();
+  throw share.status === 'rejected' ? share.reason : held.status === 'rejected' ? held.reason : new Error();
+}
+
+function refusalIn(...parts: readonly (LimitShare | HeldMoney | Refusal | undefined)[]): Refusal | undefined {
+  return parts.find((part): part is Refusal => part !== undefined && isRefusal(part));
+}
+
+function known<Part extends object>(part: Part | Refusal | undefined): Part | undefined {
+  return part === undefined || isRefusal(part) ? undefined : part;
 }
 
 function holdAnswer(prepared: Prepared, { answerCap }: HeldMoney): Prepared | Refusal {
