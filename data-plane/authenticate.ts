@@ -67,7 +67,7 @@ function findBearer(presented: string, snapshot: Snapshot, catalogue: Catalogue)
  * further: a provider's path is made from our own, and no log line holds a caller's.
  * @returns the bare key, empty where there is none
  */
-function presentedKey({ headers, url = '' }: IncomingMessage): string {
+export function presentedKey({ headers, url = '' }: IncomingMessage): string {
   const bearer = readBearer(headers.authorization ?? '');
   if (bearer !== undefined) return bearer;
   for (const name of KEY_HEADERS) {

@@ -105,6 +105,26 @@ export const dataPlaneEnvironment = z.object({
   BATCH_POLL_INTERVAL_MS: milliseconds(10_000).describe(
     'How soon after its submission a batch is asked whether it is over; each later wait is longer, up to five minutes.',
   ),
+  REDIS_URL: z
+    .url({ protocol: /^rediss?$/ })
+    .optional()
+    .describe('Redis where data planes find each other’s answers, to repeat them; each keeps its own if unset.'),
+  IDEMPOTENCY_WINDOW_MS: milliseconds(86_400_000).describe(
+    'How long the answer to a call with an idempotency key is kept, to be given again.',
+  ),
+  REPLAY_MAX_ANSWER_BYTES: z.coerce
+    .number()
+    .int()
+    .positive()
+    .max(64 * 1024 * 1024)
+    .default(2 * 1024 * 1024)
+    .describe('Longest answer that is kept to be given again, in bytes.'),
+  REPLAY_MAX_BYTES: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(64 * 1024 * 1024)
+    .describe('What is kept of answers in all, in bytes, in Redis or in each process; the oldest make room.'),
   DRAIN_TIMEOUT_MS: z.coerce
     .number()
     .int()

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
+import type { Admitted } from './admit/admit.js';
 import { admitCall } from './admit/admit-call.js';
 import { describeKey } from './admit/describe-key.js';
 import { answerModelQuestion } from './admit/list-models.js';
@@ -23,6 +24,7 @@ import { createRequestId, receive, type Received } from './receive.js';
 import { createKeptThings, type KeptThings } from './resources/kept-things.js';
 import { createHealth, type Health } from './route/health.js';
 import { RetryBudgets } from './route/retry-budget.js';
+import { ANSWERED, createReplays, type Replays, type Unanswered } from './replay/replay.js';
 import { route } from './route/route.js';
 import { seedOf } from './route/seed.js';
 import type { Snapshot } from './snapshot.js';
@@ -42,6 +44,10 @@ export type GatewayEnvironment = Pick<
   | 'ESTIMATE_TIMEOUT_MS'
   | 'PRIVATE_UPSTREAMS'
   | 'BATCH_POLL_INTERVAL_MS'
+  | 'REDIS_URL'
+  | 'IDEMPOTENCY_WINDOW_MS'
+  | 'REPLAY_MAX_ANSWER_BYTES'
+  | 'REPLAY_MAX_BYTES'
 >;
 
 export interface GatewayOptions {
@@ -103,9 +109,10 @@ export function createGateway({ state, environment, region = null, logger }: Gat
     privateUpstreams: environment.PRIVATE_UPSTREAMS,
     pollIntervalMs: environment.BATCH_POLL_INTERVAL_MS,
   });
+  const replays = createReplays({ environment, limits, observer, logger, isDraining: () => isDraining });
   const promptCounter = createTokenEstimator({ logger, timeoutMs: COUNT_TIMEOUT_MS });
   const serve = createStages({
-    ...{ snapshot, meter, forwarder, kept, promptCounter, limits, health, region },
+    ...{ snapshot, meter, forwarder, kept, promptCounter, limits, replays, health, region },
     maxBodyBytes: environment.MAX_BODY_BYTES,
   });
   const probe = createProbes({ observer, isReady: () => !isDraining && snapshot.catalogue !== undefined });
@@ -140,6 +147,9 @@ export function createGateway({ state, environment, region = null, logger }: Gat
     close: async () => {
       await realtime.close();
       await kept.close();
+      // Calls that go on without their callers hold no connection open.
+      forwarder.cutOpenCalls();
+      replays.close();
       await forwarder.close();
       await promptCounter.close();
       await meter.close();
@@ -182,6 +192,7 @@ function createStages({
   promptCounter,
   limits,
   kept,
+  replays,
   health,
   region,
   maxBodyBytes,
@@ -193,6 +204,7 @@ function createStages({
   readonly promptCounter: TokenEstimator;
   readonly limits: CallLimits;
   readonly kept: KeptThings;
+  readonly replays: Replays;
   readonly health: Health;
   readonly region: string | null;
   readonly maxBodyBytes: number;
@@ -216,6 +228,13 @@ function createStages({
     if (endpoint.name === 'kept-things') return kept.serve(whole, endpoint);
     const admitted = admitCall(whole, Date.now());
     if (isRefusal(admitted)) return admitted;
+    if (!replays.concerns(admitted)) return proceed(admitted);
+    const taken = await replays.take(admitted);
+    if (taken === ANSWERED) return undefined;
+    if (isRefusal(taken)) return taken;
+    return makeCall(taken, proceed);
+  };
+  async function proceed(admitted: Admitted): Promise<Refusal | undefined> {
     const routed = route(admitted, { seed: seedOf(admitted.requestId), health, region });
     if (isRefusal(routed)) return routed;
     const prepared = prepare(routed);
@@ -226,7 +245,22 @@ function createStages({
     if (isRefusal(call)) return call;
     forwarder.forward(call);
     return undefined;
-  };
+  }
+}
+
+/** What does not go out has no answer that others could wait for. */
+async function makeCall(
+  { call, giveUp }: Unanswered,
+  proceed: (call: Admitted) => Promise<Refusal | undefined>,
+): Promise<Refusal | undefined> {
+  try {
+    const refusal = await proceed(call);
+    if (refusal !== undefined) giveUp();
+    return refusal;
+  } catch (error) {
+    giveUp();
+    throw error;
+  }
 }
 
 /** Runs the stages and answers what they refuse; a fault in them ends this call and no other. */

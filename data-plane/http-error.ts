@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import { ERROR_CODES, type ErrorCode } from '@pingtoken/shared/error-code';
 import type { CallTiming } from './call-timing.js';
@@ -30,9 +30,26 @@ function errorBody(dialect: Dialect, { refused, param, message }: Refusal): stri
   return JSON.stringify(CHAT_DIALECTS[dialect].writeError(error));
 }
 
+/** What an answer is written to: the caller's own response, or one that also keeps what goes there. */
+export interface CallerResponse {
+  readonly headersSent: boolean;
+  readonly destroyed: boolean;
+  readonly writableEnded: boolean;
+  readonly writableNeedDrain: boolean;
+  setHeader(name: string, value: string): unknown;
+  writeContinue(): void;
+  /** @param headers names and values in turn */
+  writeHead(status: number, headers: string[]): unknown;
+  flushHeaders(): void;
+  write(piece: Buffer | string, written?: () => void): boolean;
+  end(rest?: Buffer | string, encoding?: BufferEncoding): unknown;
+  once(event: 'drain', listener: () => void): unknown;
+  destroy(): unknown;
+}
+
 export interface Answer {
   readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly response: CallerResponse;
   readonly requestId: string;
   readonly timing: CallTiming;
   /** What the caller speaks. */

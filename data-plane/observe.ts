@@ -11,9 +11,15 @@ export interface Observer {
   callRefused(operation: string, code: string): void;
   /** The tokens of a call were counted here, for its provider did not report them; or they could not be. */
   tokensEstimated(isCounted: boolean): void;
+  /** A call was given an answer that had been made for another one. */
+  answerRepeated(why: RepeatKind): void;
+  /** Answers could not be kept or found. */
+  answersOutOfReach(): void;
   /** The text of `/metrics`, and its content type. */
   render(): Promise<{ readonly contentType: string; readonly text: string }>;
 }
+
+export type RepeatKind = 'idempotency-key';
 
 export interface EndedCall {
   readonly operation: UsageEvent['operation'];
@@ -58,7 +64,30 @@ export function createObserver({
     tokensEstimated: (isCounted) => {
       estimates.inc({ result: isCounted ? 'counted' : 'not counted' });
     },
+    ...countRepeats(registry),
     render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+  };
+}
+
+function countRepeats(registry: Registry): Pick<Observer, 'answerRepeated' | 'answersOutOfReach'> {
+  const repeated = new Counter({
+    name: 'pingtoken_repeated_answers_total',
+    help: 'Calls that were given an answer which had been made for another one, by the reason.',
+    labelNames: ['why'] as const,
+    registers: [registry],
+  });
+  const failures = new Counter({
+    name: 'pingtoken_answer_store_failures_total',
+    help: 'Times that answers could not be kept or found, so that calls went on without.',
+    registers: [registry],
+  });
+  return {
+    answerRepeated: (why) => {
+      repeated.inc({ why });
+    },
+    answersOutOfReach: () => {
+      failures.inc();
+    },
   };
 }
 
@@ -146,7 +175,8 @@ export function createProbes({
 async function sendMetrics(observer: Observer, { response, requestId }: Answer): Promise<void> {
   try {
     const { contentType, text } = await observer.render();
-    response.writeHead(200, ['content-type', contentType, 'x-request-id', requestId]).end(text);
+    response.writeHead(200, ['content-type', contentType, 'x-request-id', requestId]);
+    response.end(text);
   } catch {
     response.destroy();
   }

@@ -1,15 +1,15 @@
 import { randomFillSync } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { v7 } from 'uuid';
 import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import type { CallTiming } from './call-timing.js';
 import { findEndpoint, type Endpoint, type HeadRefusal } from './endpoints.js';
-import { refuse, type Answer } from './http-error.js';
+import { refuse, type Answer, type CallerResponse } from './http-error.js';
 
 /** A request's head; nothing of its body has been asked for. */
 export interface Received {
   readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly response: CallerResponse;
   /** UUIDv7: the call's id toward caller, provider and ledger. */
   readonly requestId: string;
   readonly timing: CallTiming;

@@ -54,7 +54,7 @@ export function encrypt(key: Uint8Array | crypto.KeyObject, plaintext: string | 
 }
 
 /** @throws Error when the key, the context or the bytes are not those of {@link encrypt}. */
-export function decrypt(key: Uint8Array, sealed: Uint8Array, context: string): Buffer {
+export function decrypt(key: Uint8Array | crypto.KeyObject, sealed: Uint8Array, context: string): Buffer {
   if (sealed.length < NONCE_BYTES + TAG_BYTES) throw new RangeError('ciphertext too short');
   const decipher = crypto
     .createDecipheriv('aes-256-gcm', key, sealed.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES })

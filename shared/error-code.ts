@@ -47,6 +47,11 @@ const TABLE = {
   method_not_allowed: { status: 405, retryable: false, message: 'The method is not allowed here.' },
   conflict: { status: 409, retryable: false, message: 'It exists already.' },
   idempotency_mismatch: { status: 409, retryable: false, message: 'The idempotency key was used for another request.' },
+  idempotency_answer_too_long: {
+    status: 409,
+    retryable: false,
+    message: 'The request was carried out; its answer is too long to be given again. Use another idempotency key.',
+  },
   body_too_large: { status: 413, retryable: false, message: 'The request body is too large.' },
   unsupported_media_type: { status: 415, retryable: false, message: 'The content type is not supported.' },
   upgrade_required: { status: 426, retryable: false, message: 'This address is a WebSocket; connect to it as one.' },

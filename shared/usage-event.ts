@@ -24,7 +24,7 @@ export interface CallerClient {
 }
 
 /** Who counted: the provider's own report, a local estimate, or nobody (nothing is billed then). */
-const countedBySchema = z.enum(['provider', 'estimated', 'none']);
+export const countedBySchema = z.enum(['provider', 'estimated', 'none']);
 
 export const attemptSchema = z.object({
   targetId: z.uuid().nullable(),

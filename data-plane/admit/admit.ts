@@ -18,6 +18,7 @@ import type { OpenAiRequest } from '../dialects/openai-request.js';
 import type { PassthroughEndpoint } from '../endpoints.js';
 import { refuse, type Refusal } from '../http-error.js';
 import { boundsOf, permitsModel, permitsOperation, refuseUnpermitted } from '../limits/bounds.js';
+import type { CallWatch } from '../replay/recorded-call.js';
 import { RequestLook } from '../route/request-facts.js';
 import { seedOf } from '../route/seed.js';
 import type { Account, Catalogue } from '../snapshot.js';
@@ -70,6 +71,8 @@ export type Admitted = WithBody & {
   readonly candidates: readonly Candidate[];
   /** Undefined for what is passed through, which nothing is asked of. */
   readonly facts?: RequestLook;
+  /** Who else looks on while the call is made. */
+  readonly watch?: CallWatch;
 };
 
 /**

@@ -73,10 +73,14 @@ function createTable(rowBytes: number) {
 }
 
 const NO_EXPIRY = Number.NaN;
+/** Bits of one byte. */
+const ACTIVE = 1;
+const IDEMPOTENCY = 2;
+const CACHE = 4;
 
-/** id 16, hash 32, tenant 16, member 16, expiry 8, seq 8, status 1, limits 4, tags 4. */
+/** id 16, hash 32, tenant 16, member 16, expiry 8, seq 8, flags 1, limits 4, tags 4. */
 function createKeyTable(limits: InternedValues<Limits | null>) {
-  const at = { hash: 16, tenant: 48, member: 64, expiresAt: 80, seq: 88, status: 96, limits: 97, tags: 101 };
+  const at = { hash: 16, tenant: 48, member: 64, expiresAt: 80, seq: 88, flags: 96, limits: 97, tags: 101 };
   const rowBytes = 105;
   const table = createTable(rowBytes);
   const tags = new InternedValues<readonly string[] | undefined>(undefined);
@@ -97,7 +101,9 @@ function createKeyTable(limits: InternedValues<Limits | null>) {
     writeUuid(bytes, start + at.member, object.memberId);
     bytes.writeDoubleLE(object.expiresAt ?? NO_EXPIRY, start + at.expiresAt);
     bytes.writeDoubleLE(object.seq, start + at.seq);
-    bytes[start + at.status] = object.status === 'active' ? 1 : 0;
+    bytes[start + at.flags] =
+      (object.status === 'active' ? ACTIVE : 0) | (object.idempotency === true ? IDEMPOTENCY : 0) |
+      (object.cache === true ? CACHE : 0);
     bytes.writeUInt32LE(limits.numberOf(object.limits), start + at.limits);
     bytes.writeUInt32LE(object.tags === undefined ? 0 : tags.numberOf(object.tags), start + at.tags);
     byHash.add(row);
@@ -111,6 +117,7 @@ function createKeyTable(limits: InternedValues<Limits | null>) {
     const { bytes } = table.rows;
     const start = row * rowBytes;
     const expiresAt = bytes.readDoubleLE(start + at.expiresAt);
+    const flags = bytes[start + at.flags] ?? 0;
     const filedUnder = tags.valueOf(bytes.readUInt32LE(start + at.tags));
     return {
       kind: 'api-key',
@@ -119,11 +126,13 @@ function createKeyTable(limits: InternedValues<Limits | null>) {
       tenantId: readUuid(bytes, start + at.tenant),
       memberId: readUuid(bytes, start + at.member),
       hash: keyHash,
-      status: bytes[start + at.status] === 1 ? 'active' : 'revoked',
+      status: (flags & ACTIVE) === 0 ? 'revoked' : 'active',
       expiresAt: Number.isNaN(expiresAt) ? null : expiresAt,
       limits: limits.valueOf(bytes.readUInt32LE(start + at.limits)),
       // Shared and frozen; the contract's type does not say so.
       ...(filedUnder !== undefined && { tags: filedUnder as string[] }),
+      ...((flags & IDEMPOTENCY) !== 0 && { idempotency: true }),
+      ...((flags & CACHE) !== 0 && { cache: true }),
     };
   }
 

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { CallerResponse } from '../http-error.js';
 
 /**
  * Comments for streams that are silent for long: a load balancer or a browser on the way takes a connection on which nothing
@@ -8,7 +8,7 @@ export const KEEP_ALIVE_COMMENT = ': keep-alive\n\n';
 
 /** A stream whose head has gone out. */
 export interface WatchedStream {
-  readonly response: Pick<ServerResponse, 'write' | 'writableEnded' | 'writableNeedDrain' | 'destroyed'>;
+  readonly response: Pick<CallerResponse, 'write' | 'writableEnded' | 'writableNeedDrain' | 'destroyed'>;
   /** The caller has the beginning of an event whose end it does not have: a comment would break that event. */
   readonly isInsideEvent: () => boolean;
 }

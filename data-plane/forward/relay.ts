@@ -261,7 +261,7 @@ export class Relay implements Listed {
   }
 
   #callerLeft(): void {
-    if (this.#isOver) return;
+    if (this.#isOver || this.call.routed.watch?.goesOnAlone() === true) return;
     this.#present.giveUp();
     this.finish('caller-left', this.#caller.status, () => undefined);
     this.#present.close();

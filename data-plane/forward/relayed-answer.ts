@@ -1,7 +1,7 @@
-import type { ServerResponse } from 'node:http';
 import { parseJson } from '@pingtoken/shared/wire';
 import { isErrorReport } from '../dialects/error-report.js';
 import { readServiceTier } from '../dialects/service-tier.js';
+import type { CallerResponse } from '../http-error.js';
 import { BodyUsage } from '../meter/body-usage.js';
 import type { AttemptMeter } from '../meter/attempt-meter.js';
 import { StreamUsage } from '../meter/stream-usage.js';
@@ -81,7 +81,7 @@ const MAX_TEXT_BYTES = 12 * 1024;
  * A short answer goes out as a text of the same bytes: Node joins it to the head and makes one plain write of both, where a
  * buffer makes it a gathering write, which costs several microseconds more.
  */
-function endWith(response: ServerResponse, piece: Buffer | undefined): void {
+function endWith(response: CallerResponse, piece: Buffer | undefined): void {
   if (piece === undefined || piece.length > MAX_TEXT_BYTES) response.end(piece);
   else response.end(piece.toString('latin1'), 'latin1');
 }

@@ -1,9 +1,9 @@
 import ipaddr from 'ipaddr.js';
 import { isInRanges, parseAddressRanges, type AddressRange } from '@pingtoken/shared/address-ranges';
 import { isTokenDimension, type Dimension, type Usage } from '@pingtoken/shared/rate-card';
+import type { Admitted } from '../admit/admit.js';
 import { readCallerClient } from '../admit/caller-client.js';
 import { refuse, type Refusal } from '../http-error.js';
-import type { Routed } from '../route/route.js';
 import { boundsOf, type Bound } from './bounds.js';
 import { rateLimitHeaders, retryHeaders } from './limit-headers.js';
 import { createLimiter, type Admission, type Limiter, type LimitReached } from './limiter.js';
@@ -17,10 +17,11 @@ export interface LimitShare {
 /** What bounds calls by number. Which models and operations are permitted was decided before, at admission. */
 export interface CallLimits {
   /**
+   * @param tokens that it may use; left out, they are assumed by its request
    * @returns undefined for a call that nothing bounds; a promise, of 200 ms at most, only where what this data plane holds of a
    *   limit is used and others may hold more
    */
-  admit(call: Routed): LimitShare | Refusal | undefined | Promise<LimitShare | Refusal>;
+  admit(call: Admitted, tokens?: number): LimitShare | Refusal | undefined | Promise<LimitShare | Refusal>;
   /** What is left of what one bounds, on this data plane. */
   left(bound: Bound): ReturnType<Limiter['left']>;
   readonly close: () => void;
@@ -42,13 +43,13 @@ export function createCallLimits({ trustedProxies, sharing }: CallLimitsOptions)
   }, SWEEP_MS);
   sweep.unref();
   return {
-    admit: (call) => {
+    admit: (call, given) => {
       const bounds = boundsOf(call);
       if (bounds.length === 0) return undefined;
       if (!comesFrom(bounds, call, trustedProxies)) {
         return refuse('permission_denied', null, 'This key may not be used from this address.');
       }
-      const tokens = tokensOf(call, bounds);
+      const tokens = given ?? tokensOf(call, bounds);
       const admission = limiter.admit(bounds, tokens, Date.now());
       if (!('reached' in admission) || sharing === undefined || admission.lacking.length === 0) {
         return conclude(call, admission);
@@ -64,7 +65,7 @@ export function createCallLimits({ trustedProxies, sharing }: CallLimitsOptions)
   };
 }
 
-function conclude(call: Routed, admission: Admission | LimitReached): LimitShare | Refusal {
+function conclude(call: Admitted, admission: Admission | LimitReached): LimitShare | Refusal {
   tell(call, rateLimitHeaders(call.dialect, admission.states, Date.now()));
   if ('reached' in admission) return refuseReached(admission);
   return {
@@ -88,14 +89,14 @@ function refuseReached({ reached, limit, retryAfterMs }: LimitReached): Refusal 
 }
 
 /** The headers go with whatever the call is answered with. A session has no answer of its own. */
-function tell({ response }: Routed, headers: readonly (readonly [string, string])[]): void {
+function tell({ response }: Admitted, headers: readonly (readonly [string, string])[]): void {
   if (response.headersSent) return;
   for (const [name, value] of headers) response.setHeader(name, value);
 }
 
 const parsedRanges = new WeakMap<readonly string[], readonly AddressRange[]>();
 
-function comesFrom(bounds: readonly Bound[], { request }: Routed, trustedProxies: readonly AddressRange[]): boolean {
+function comesFrom(bounds: readonly Bound[], { request }: Admitted, trustedProxies: readonly AddressRange[]): boolean {
   const restricted = bounds.flatMap(({ limits: { addressRanges } }) => (addressRanges === null ? [] : [addressRanges]));
   if (restricted.length === 0) return true;
   const { ip } = readCallerClient(request, trustedProxies);
@@ -115,7 +116,7 @@ const BYTES_A_TOKEN = 4;
  * The tokens that a call may use, as they are assumed until it is over: of its prompt by its length, as the field does, never
  * more than the model can take, and of its answer as many as it asks for.
  */
-function tokensOf({ body, facts, catalogue, model }: Routed, bounds: readonly Bound[]): number {
+function tokensOf({ body, facts, catalogue, model }: Admitted, bounds: readonly Bound[]): number {
   const counts = bounds.some(({ limits }) => limits.tokensPerMinute !== null || limits.tokensPerDay !== null);
   if (!counts) return 0;
   const assumed = Math.ceil(body.length / BYTES_A_TOKEN) + (facts?.answerCap() ?? 0);

@@ -248,6 +248,8 @@ export class MeteredCall {
       billedAttempt: isBilled ? (others?.length ?? 0) : null,
     });
     const { priceCardVersionId } = facts.values;
-    this.#held?.settle(isBilled ? { priceCardVersionId, usage, serviceTier: present.serviceTier } : undefined);
+    const { serviceTier, attempt } = present;
+    this.#held?.settle(isBilled ? { priceCardVersionId, usage, serviceTier } : undefined);
+    this.routed.watch?.ended({ ...counted, outcome: ending.outcome, isCharged, serviceTier, attempt });
   }
 }

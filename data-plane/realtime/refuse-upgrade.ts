@@ -1,9 +1,10 @@
+import { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { sendJson, sendRefusal, type Answer, type Refusal } from '../http-error.js';
 
 /** Gives a connection that was to become a WebSocket its answer by HTTP after all, and ends it. */
 function answerOn(socket: Socket, { response }: Answer, send: () => void): void {
-  if (socket.destroyed) return;
+  if (socket.destroyed || !(response instanceof ServerResponse)) return;
   response.shouldKeepAlive = false;
   response.assignSocket(socket);
   response.once('finish', () => {

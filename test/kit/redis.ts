@@ -9,6 +9,9 @@ export interface TestRedis {
   readonly url: string;
   /** As an outage does: what it held is gone. */
   kill(): Promise<void>;
+  /** It holds its connections and answers nothing, until it is resumed. */
+  pause(): void;
+  resume(): void;
   /** On the same port. */
   restart(): Promise<void>;
   remove(): Promise<void>;
@@ -36,6 +39,12 @@ export async function startRedis({ policy = 'noeviction' }: { readonly policy?: 
   return {
     url,
     kill,
+    pause: () => {
+      server.kill('SIGSTOP');
+    },
+    resume: () => {
+      server.kill('SIGCONT');
+    },
     restart: async () => {
       await kill();
       server = await start();

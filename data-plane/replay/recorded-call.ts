@@ -1,0 +1,92 @@
+import type { Outcome } from '@pingtoken/shared/usage-event';
+import type { ServiceTier } from '@pingtoken/shared/rate-card';
+import type { Admitted } from '../admit/admit.js';
+import type { Counted } from '../meter/attempt-record.js';
+import type { PlannedAttempt } from '../route/route.js';
+import type { KeptAnswer } from './kept-answer.js';
+import { RecordedResponse, type Recording } from './recorded-response.js';
+
+/** How a call has ended, as its record in the books says. */
+export interface EndedCall extends Counted {
+  readonly outcome: Outcome;
+  /** The tenant pays for what was delivered. */
+  readonly isCharged: boolean;
+  readonly serviceTier: ServiceTier | undefined;
+  readonly attempt: PlannedAttempt;
+}
+
+/** Looks on while a call is made. */
+export interface CallWatch {
+  /** Whether the call goes on though its caller has left. */
+  goesOnAlone(): boolean;
+  /** Once, when the end of the call is in the books. */
+  ended(call: EndedCall): void;
+}
+
+/** What is to become of an answer. */
+export interface Keeper {
+  /** Whether somebody may come for the answer though its caller has left. */
+  isAwaited(): boolean;
+  /** There is a whole answer; `call` says whether it is one that can be given again. */
+  take(answer: KeptAnswer, call: EndedCall): void;
+  /** There is none, or none that is whole. A second time, or after `take`, nothing happens. */
+  giveUp(): void;
+}
+
+/** A call whose answer is recorded. It is handed to its keepers when both the answer and its record are complete. */
+export class RecordedCall implements CallWatch {
+  readonly admitted: Admitted;
+  readonly #keepers: readonly Keeper[];
+  #recording: Recording | undefined;
+  #ended: EndedCall | undefined;
+
+  constructor(call: Admitted, keepers: readonly Keeper[], maxBytes: number) {
+    this.#keepers = keepers;
+    const { request, response } = call;
+    const onEnd = (recording: Recording | undefined): void => {
+      this.#recording = recording;
+      if (recording === undefined) this.giveUp();
+      else this.#hand();
+    };
+    const recorded = new RecordedResponse({ request, response, maxBytes, onEnd });
+    this.admitted = { ...call, response: recorded, watch: this };
+  }
+
+  goesOnAlone(): boolean {
+    return this.#keepers.some((keeper) => keeper.isAwaited());
+  }
+
+  ended(call: EndedCall): void {
+    this.#ended = call;
+    // Nobody is told the end of such a call, so that nothing is recorded of it.
+    if (call.outcome === 'caller-left') this.giveUp();
+    else this.#hand();
+  }
+
+  giveUp(): void {
+    for (const keeper of this.#keepers) keeper.giveUp();
+  }
+
+  #hand(): void {
+    const [recording, ended] = [this.#recording, this.#ended];
+    if (recording === undefined || ended === undefined) return;
+    const { usage, countedBy, serviceTier } = ended;
+    const tier = serviceTier === undefined ? {} : { serviceTier };
+    const answer: KeptAnswer = {
+      status: recording.status,
+      headers: recording.headers.filter((_part, index) => isKept(recording.headers[index - (index % 2)])),
+      isTooLong: recording.isTooLong,
+      keyHash: this.admitted.keyHash,
+      billed: ended.isCharged && countedBy !== 'none' ? { usage, countedBy, ...tier } : null,
+      body: recording.body,
+    };
+    for (const keeper of this.#keepers) keeper.take(answer, ended);
+  }
+}
+
+/** Of this connection, not of the answer. */
+const HOP_HEADERS: ReadonlySet<string | undefined> = new Set(['connection', 'keep-alive', 'transfer-encoding', 'date']);
+
+function isKept(name: string | undefined): boolean {
+  return !HOP_HEADERS.has(name?.toLowerCase());
+}
