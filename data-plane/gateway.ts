@@ -97,19 +97,16 @@ export function createGateway({ state, environment, region = null, logger }: Gat
   const observer = createObserver({ linkStatus: () => state.linkStatus(), openCalls, warmConnections });
   const estimator = createTokenEstimator({ logger, timeoutMs: environment.ESTIMATE_TIMEOUT_MS });
   const limits = createCallLimits({ trustedProxies: environment.TRUSTED_PROXIES, sharing: state.shares });
-  const meter = createMeter({
-    ...{ spool, clientSealers, observer, limits },
-    trustedProxies: environment.TRUSTED_PROXIES,
-    estimator,
-    money: leases === undefined ? undefined : createCallMoney(leases),
-  });
+  const money = leases === undefined ? undefined : createCallMoney(leases);
+  const books = { spool, clientSealers, observer, limits, money, trustedProxies: environment.TRUSTED_PROXIES };
+  const meter = createMeter({ ...books, estimator });
+  const replays = createReplays({ ...books, environment, snapshot, logger, isDraining: () => isDraining });
   const realtime = createRealtime({ environment, snapshot, meter, observer, isDraining: () => isDraining, logger });
   const kept = createKeptThings({
     ...{ batches, allocator, inLedger, spool, snapshot, meter, forwarder, timeouts, logger },
     privateUpstreams: environment.PRIVATE_UPSTREAMS,
     pollIntervalMs: environment.BATCH_POLL_INTERVAL_MS,
   });
-  const replays = createReplays({ environment, limits, observer, logger, isDraining: () => isDraining });
   const promptCounter = createTokenEstimator({ logger, timeoutMs: COUNT_TIMEOUT_MS });
   const serve = createStages({
     ...{ snapshot, meter, forwarder, kept, promptCounter, limits, replays, health, region },

@@ -19,7 +19,7 @@ export interface Observer {
   render(): Promise<{ readonly contentType: string; readonly text: string }>;
 }
 
-export type RepeatKind = 'idempotency-key';
+export type RepeatKind = 'idempotency-key' | 'cache' | 'shared-call';
 
 export interface EndedCall {
   readonly operation: UsageEvent['operation'];

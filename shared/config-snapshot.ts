@@ -77,6 +77,10 @@ const apiKeyObjectSchema = z.object({
   limits: limitsSchema.nullable().default(null),
   /** What its owner files it under; routes may go by them. Left out where there are none. */
   tags: z.array(keyTagSchema).max(MAX_KEY_TAGS).optional(),
+  /** Whether a call with an `Idempotency-Key` is answered like the first one of that name. Left out where not. */
+  idempotency: z.boolean().optional(),
+  /** Whether its calls may be given answers that were made for like calls of its tenant, where their route keeps any. */
+  cache: z.boolean().optional(),
 });
 
 /** The API that a provider speaks. */

@@ -114,7 +114,7 @@ export const PLATFORM_TABLES: Inventory = {
   ],
   api_key: [
     group(
-      'id tenant_id member_id name hint tags status expires_at limits created_at revoked_at',
+      'id tenant_id member_id name hint tags status expires_at limits idempotency cache created_at revoked_at',
       'pseudonymous',
       'lists and rules keys',
     ),
@@ -167,7 +167,7 @@ export const PLATFORM_TABLES: Inventory = {
   ],
   route: [
     platform(
-      'id model_id tenant_id drops_unsupported position strategy tier_strategies fallback_model_ids retry hedging created_at',
+      'id model_id tenant_id drops_unsupported position strategy tier_strategies fallback_model_ids retry hedging cache created_at',
       'how a model is served',
     ),
     platform('conditions', 'which calls it is for, such as those of named tenants', 'pseudonymous'),
@@ -243,7 +243,7 @@ export const PLATFORM_TABLES: Inventory = {
   ],
   usage_event: [
     books(
-      'id tenant_id api_key_id member_id kind operation model streamed admitted_at ended_at first_byte_ms outcome status usage counted_by provider_id price_card_version_id amount currency cost_amount cost_currency attempts service_tier free_tokens region tags',
+      'id tenant_id api_key_id member_id kind operation model streamed admitted_at ended_at first_byte_ms outcome status usage counted_by provider_id price_card_version_id amount currency cost_amount cost_currency attempts service_tier free_tokens cache_share region tags',
       'pseudonymous',
       'what was called and what it cost',
     ),
@@ -317,11 +317,21 @@ export const PERSON_KEY_TABLES: Inventory = {
   applied_migration: [platform('id name executed_at', 'state of the schema')],
 };
 
+/** What gateways keep of answers, to give them again: in Redis or in their memory, encrypted, for as long as it is asked for. */
+export const KEPT_ANSWERS: Inventory = {
+  answer: [
+    group('body', 'sealed', 'is given again', 'contract', 'until-used'),
+    group('status headers isTooLong', 'none', 'is given again', 'contract', 'until-used'),
+    group('billed', 'none', 'prices what is given again', 'contract', 'until-used'),
+    group('keyHash', 'secret', 'tells whether the key whose call it was is still in force', 'contract', 'until-used'),
+  ],
+};
+
 /** Fields of the contracts between the planes: usage events (upward; in spools and queue too) and config objects (downward). */
 export const WIRE_CONTRACTS: Inventory = {
   'usage-event': [
     books(
-      'eventId tenantId apiKeyId memberId tags kind operation model streamed admittedAt endedAt firstByteMs outcome status attempts billedAttempt priceCardVersionId',
+      'eventId tenantId apiKeyId memberId tags kind operation model streamed admittedAt endedAt firstByteMs outcome status attempts billedAttempt repeated priceCardVersionId',
       'pseudonymous',
       'what was called, to be priced',
     ),
@@ -345,7 +355,11 @@ export const WIRE_CONTRACTS: Inventory = {
   plan: [platform('id seq kind limits priceCards', 'what tenants have in common')],
   member: [group('id seq kind tenantId sealingKey limits', 'pseudonymous', 'to whom addresses and devices are sealed')],
   'api-key': [
-    group('id seq kind tenantId memberId status expiresAt limits tags', 'pseudonymous', 'admits calls'),
+    group(
+      'id seq kind tenantId memberId status expiresAt limits tags idempotency cache',
+      'pseudonymous',
+      'admits calls',
+    ),
     group('hash', 'secret', 'recognises the bearer'),
   ],
   provider: [platform('id seq kind slug baseUrl dialect auth region status', 'who can serve calls')],
@@ -361,7 +375,7 @@ export const WIRE_CONTRACTS: Inventory = {
   ],
   route: [
     platform(
-      'id seq kind modelId tenantId dropsUnsupported position strategy tierStrategies fallbackModelIds retry hedging targets',
+      'id seq kind modelId tenantId dropsUnsupported position strategy tierStrategies fallbackModelIds retry hedging cache targets',
       'where calls go',
     ),
     platform('conditions', 'which calls it is for, such as those of named tenants', 'pseudonymous'),

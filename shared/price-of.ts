@@ -10,7 +10,12 @@ export interface PriceContext {
   readonly serviceTier?: ServiceTier | undefined;
   /** What is left of the tenant's free allowance; none if left out. */
   readonly freeTokens?: number | undefined;
+  /** What is charged of the price, in ten-thousandths; all of it if left out. */
+  readonly share?: number | undefined;
 }
+
+/** The whole of a price, in the units of a share. */
+export const FULL_SHARE = 10_000;
 
 export interface CallPrice {
   /** Units (10^-12 of the card's currency). */
@@ -44,7 +49,8 @@ export class UnpricedDimensionError extends Error {
 const IS_TOKEN = DIMENSIONS.map(isTokenDimension);
 
 /**
- * The one price function of the platform: integer times integer, summed; nothing is rounded. Markups, discounts, ratios and
+ * The one price function of the platform: integer times integer, summed; nothing is rounded, but that a share of a price is
+ * rounded down to a unit. Markups, discounts, ratios and
  * exchange rates are part of the card's rates, worked out once when the version was made.
  * @returns units (10^-12 of the card's currency)
  * @throws UnpricedDimensionError when something was used that the card cannot price; `request` alone may be unstated
@@ -59,7 +65,9 @@ export function priceOf(usage: Usage, card: RateCardVersion, context: PriceConte
  */
 export function priceCall(usage: Usage, card: RateCardVersion, context: PriceContext): CallPrice {
   const { cells } = findRange(usage, card, context);
-  const free = context.freeTokens ?? 0;
+  const share = context.share ?? FULL_SHARE;
+  // What is given away takes nothing of the allowance.
+  const free = share === 0 ? 0 : (context.freeTokens ?? 0);
   let left = free;
   let amount = 0n;
   // On the way of every event: no closures and no objects.
@@ -74,6 +82,7 @@ export function priceCall(usage: Usage, card: RateCardVersion, context: PriceCon
     left -= covered;
     amount += BigInt(count - covered) * cell.rate;
   }
+  if (share !== FULL_SHARE) amount = (amount * BigInt(share)) / BigInt(FULL_SHARE);
   return { amount, freeTokens: free - left };
 }
 

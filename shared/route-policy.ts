@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { CAPABILITIES } from './capability.js';
+import { FULL_SHARE } from './price-of.js';
 
 /**
  * What a route says of how its targets are used. Every part has a default that leaves routes of an earlier release as they
@@ -87,6 +88,29 @@ const tierStrategySchema = z.object({
   strategy: z.enum(ROUTING_STRATEGIES),
 });
 
+/**
+ * How answers of a route are given again to calls that ask for the very same, of one tenant, with API keys that have opted in.
+ * Which parts of a request do not matter for that, the data plane's README lists.
+ */
+export const routeCacheSchema = z.object({
+  /** How long an answer is kept; 0: only calls that are under way at the same time share one. */
+  ttlSeconds: z
+    .int()
+    .min(0)
+    .max(30 * 86_400),
+  /** A longer one is not kept. The data plane has a bound of its own. */
+  maxAnswerBytes: z
+    .int()
+    .positive()
+    .max(64 * 1024 * 1024)
+    .default(1024 * 1024),
+  /** What a call pays that is given such an answer: the share of the first one's price, in ten-thousandths; 0 is free. */
+  priceShare: z.int().min(0).max(FULL_SHARE),
+  /** Whether like calls that are under way at the same time share one call of the provider. */
+  coalesces: z.boolean().default(false),
+});
+export type RouteCache = z.infer<typeof routeCacheSchema>;
+
 export const routePolicyShape = {
   /** Among the routes of one owner, lower goes first; a later one is what is left when an earlier one fails. */
   position: z.int().nonnegative().default(0),
@@ -97,6 +121,8 @@ export const routePolicyShape = {
   fallbackModelIds: z.array(z.uuid()).max(5).default([]),
   retry: retryPolicySchema.prefault({}),
   hedging: z.enum(HEDGING).default('off'),
+  /** Null where no answer is given twice. */
+  cache: routeCacheSchema.nullable().default(null),
 };
 
 export const routePolicySchema = z.object(routePolicyShape);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { FULL_SHARE } from './price-of.js';
 import { serviceTierSchema, usageSchema } from './rate-card.js';
 import { keyTagSchema, MAX_KEY_TAGS } from './route-policy.js';
 
@@ -41,6 +42,17 @@ export const attemptSchema = z.object({
   costCardVersionId: z.uuid().nullable(),
 });
 export type Attempt = z.infer<typeof attemptSchema>;
+
+/** An answer that was made for another call: no provider was asked, and the operator pays nothing for it. */
+export const repeatedAnswerSchema = z.object({
+  /** What was billed for the call that the answer was made for. */
+  usage: usageSchema,
+  serviceTier: serviceTierSchema.optional(),
+  countedBy: z.enum(['provider', 'estimated']),
+  /** What its tenant pays of the price of that usage, in ten-thousandths. */
+  priceShare: z.int().min(0).max(FULL_SHARE),
+});
+export type RepeatedAnswer = z.infer<typeof repeatedAnswerSchema>;
 
 /** How a call ended. `interrupted`: the process that carried it died; found when its spool was recovered. */
 export const outcomeSchema = z.enum([
@@ -107,6 +119,8 @@ export const usageEventSchema = z.object({
   attempts: z.array(attemptSchema).max(16),
   /** Index into `attempts` of the one the tenant pays for; null when none is billed. */
   billedAttempt: z.int().nonnegative().nullable(),
+  /** Set where the call was given an answer that was there already; then there are no attempts. */
+  repeated: repeatedAnswerSchema.optional(),
   /** Price card version in force at admission. */
   priceCardVersionId: z.uuid(),
   leaseIds: z.array(z.uuid()).max(16),

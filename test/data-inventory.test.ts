@@ -1,9 +1,16 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { configObjectSchema } from '@pingtoken/shared/config-snapshot';
-import { PERSON_KEY_TABLES, PLATFORM_TABLES, WIRE_CONTRACTS, type FieldGroup } from '@pingtoken/shared/data-inventory';
+import {
+  KEPT_ANSWERS,
+  PERSON_KEY_TABLES,
+  PLATFORM_TABLES,
+  WIRE_CONTRACTS,
+  type FieldGroup,
+} from '@pingtoken/shared/data-inventory';
 import { healthReportSchema } from '@pingtoken/shared/health-report';
 import { usageEventSchema } from '@pingtoken/shared/usage-event';
+import { keptHeadSchema } from '../data-plane/replay/kept-answer.js';
 import { createTestDatabase, type TestDatabase } from './kit/platform-database.js';
 
 let database: TestDatabase;
@@ -53,8 +60,12 @@ describe('the data inventory', () => {
     expect(listed(WIRE_CONTRACTS)).toEqual(contracts);
   });
 
+  it('lists everything that gateways keep of an answer, and no other', () => {
+    expect(listed(KEPT_ANSWERS)).toEqual({ answer: [...Object.keys(keptHeadSchema.shape), 'body'].sort() });
+  });
+
   it('names a field once only', () => {
-    for (const inventory of [PLATFORM_TABLES, PERSON_KEY_TABLES, WIRE_CONTRACTS]) {
+    for (const inventory of [PLATFORM_TABLES, PERSON_KEY_TABLES, WIRE_CONTRACTS, KEPT_ANSWERS]) {
       for (const fields of Object.values(listed(inventory))) expect(new Set(fields).size).toBe(fields.length);
     }
   });

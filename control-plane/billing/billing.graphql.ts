@@ -85,6 +85,13 @@ class UsageEventType {
   @Field(() => GraphQLSafeInt, { description: 'Tokens that the free allowance covered.' })
   freeTokens!: number;
 
+  @Field(() => Int, {
+    nullable: true,
+    description:
+      'What is paid of the price, in ten-thousandths, where the call was given an answer that had been made for another one.',
+  })
+  cacheShare!: number | null;
+
   @Field(() => Money)
   price!: Money;
 }
@@ -182,10 +189,10 @@ export class BillingResolver {
 
 function toUsageEvent(event: UsageEvent): UsageEventType {
   const { id, apiKeyId, memberId, operation, model, streamed, admittedAt, endedAt, firstByteMs } = event;
-  const { outcome, status, providerId, countedBy, priceCardVersionId, serviceTier, freeTokens } = event;
+  const { outcome, status, providerId, countedBy, priceCardVersionId, serviceTier, freeTokens, cacheShare } = event;
   return {
     ...{ id, apiKeyId, memberId, operation, model, streamed, admittedAt, endedAt, firstByteMs },
-    ...{ outcome, status, providerId, countedBy, priceCardVersionId, serviceTier, freeTokens },
+    ...{ outcome, status, providerId, countedBy, priceCardVersionId, serviceTier, freeTokens, cacheShare },
     counts: DIMENSIONS.flatMap((dimension) => {
       const count = event.usage[dimension];
       return count === undefined ? [] : [{ dimension, count }];

@@ -88,7 +88,7 @@ export const UsageEvent = defineEntity({
     firstByteMs: p.integer().strictNullable(),
     outcome: p.text().$type<SharedEvent['outcome']>(),
     status: p.integer().strictNullable(),
-    /** Of the billed attempt; empty where none is billed. */
+    /** What is billed; empty where nothing is. */
     usage: p.json().$type<Usage>(),
     countedBy: p.text().$type<'provider' | 'estimated' | 'none'>(),
     providerId: p.uuid().strictNullable(),
@@ -104,6 +104,8 @@ export const UsageEvent = defineEntity({
     clientSealed: p.json().$type<SealedClient>().strictNullable(),
     serviceTier: p.text().$type<ServiceTier>(),
     freeTokens: p.bigint('number'),
+    /** What is paid of the price, in ten-thousandths, where the answer was there already; else null. */
+    cacheShare: p.integer().strictNullable(),
     receivedAt: instant(),
   },
 });

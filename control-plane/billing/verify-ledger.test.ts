@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type pg from 'pg';
 import { createBillingFixture, makeAttempt, makeEvent, TestSpool } from '../../test/kit/billing-fixture.js';
-import type { BillingFixture, Customer } from '../../test/kit/billing-fixture.js';
+import type { BillingFixture, Customer, EventDraft } from '../../test/kit/billing-fixture.js';
 import { createTestDatabase, type TestDatabase } from '../../test/kit/platform-database.js';
 import { openPlatformDatabase } from '../database/orm.js';
 import { createTransactionRunner, platformScope } from '../database/transaction.js';
@@ -10,6 +10,10 @@ import { openPool } from '../database/sql.js';
 import { createLedger } from './ledger.js';
 import { verifyLedger } from './verify-ledger.js';
 
+const REPEATED = {
+  ...{ attempts: [], billedAttempt: null },
+  repeated: { usage: { input: 101, output: 50 }, countedBy: 'provider', priceShare: 3_333 },
+} as const satisfies Partial<EventDraft>;
 let database: TestDatabase;
 let fixture: BillingFixture;
 let pool: pg.Pool;
@@ -24,7 +28,10 @@ beforeAll(async () => {
   const price = await fixture.createVersion({ input: '3', output: '5' });
   const cost = await fixture.createVersion({ input: '2', output: '4' }, { currency: 'EUR' });
   const attempts = [makeAttempt({ costCardVersionId: cost.id })];
-  const events = Array.from({ length: 1500 }, () => makeEvent(customer, price.id, { attempts }));
+  const events = Array.from({ length: 1500 }, (_each, index) =>
+    // Some were given an answer that was there already, for a share of its price.
+    makeEvent(customer, price.id, index % 100 === 99 ? { ...REPEATED } : { attempts }),
+  );
   eventId = events[700]?.eventId ?? '';
   const spool = new TestSpool(await fixture.createDataPlane());
   spool.append(...events);
@@ -52,7 +59,22 @@ async function tamper(statement: string, values: unknown[]): Promise<void> {
 }
 
 test('a ledger that the platform wrote has no differences', async () => {
-  expect(await verifyLedger({ pool })).toEqual({ accounts: 7, events: 1500, transfers: 3001, differences: [] });
+  expect(await verifyLedger({ pool })).toEqual({ accounts: 7, events: 1500, transfers: 2986, differences: [] });
+});
+
+test('an answer that was there already costs its share of the price, down to a unit, and the operator nothing', async () => {
+  const sql =
+    'select amount::text, cost_amount, cache_share, provider_id, usage from usage_event where cache_share is not null';
+  const rows = await fixture.query(sql);
+  // 101 times 3 and 50 times 5, of which 3,333 ten-thousandths are 184.31…
+  const row = {
+    amount: '184',
+    cost_amount: null,
+    cache_share: 3333,
+    provider_id: null,
+    usage: { input: 101, output: 50 },
+  };
+  expect(rows).toEqual(Array.from({ length: 15 }, () => row));
 });
 
 test.each([
@@ -68,6 +90,7 @@ test.each([
     `update transfer set amount = 1 where event_id = $1 and kind = 'provider_cost'`,
     ['account', 'account', 'event'],
   ],
+  ['the share of a price', 'update usage_event set cache_share = 5000 where id = $1', ['event']],
   ['a missing event', 'delete from usage_event where id = $1', ['transfer', 'transfer']],
   [
     'a transfer turned round',

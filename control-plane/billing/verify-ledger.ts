@@ -1,4 +1,4 @@
-import { priceCall, priceOf, UnpricedDimensionError } from '@pingtoken/shared/price-of';
+import { FULL_SHARE, priceCall, priceOf, UnpricedDimensionError } from '@pingtoken/shared/price-of';
 import type { RateCardVersion, ServiceTier, Usage } from '@pingtoken/shared/rate-card';
 import type { Attempt } from '@pingtoken/shared/usage-event';
 import { createRateCardVersions, type RateCardVersions } from '../workers/rate-card-versions.js';
@@ -117,6 +117,7 @@ interface EventRow {
   readonly admitted_at: Date;
   readonly service_tier: ServiceTier;
   readonly free_tokens: string;
+  readonly cache_share: number | null;
   /** Kind, version, tenant, currency, amount of each transfer of the event. */
   readonly booked: readonly string[] | null;
 }
@@ -144,7 +145,7 @@ async function readPage(database: Queryable, after: string | null): Promise<Even
     name: 'verify-events',
     text: `
       select event.id, event.tenant_id, event.usage, event.price_card_version_id, event.amount, event.currency, event.attempts,
-        event.admitted_at, event.service_tier, event.free_tokens,
+        event.admitted_at, event.service_tier, event.free_tokens, event.cache_share,
         (select array_agg(concat_ws(' ', kind, rate_card_version_id, tenant_id, currency, amount))
          from (
            select sale.kind, booking.rate_card_version_id, booking.tenant_id, account.currency, sum(booking.amount) as amount
@@ -174,7 +175,7 @@ function priceAgain(row: EventRow, versions: RateCardVersions): string[] {
     const card = findVersion(versions, row.price_card_version_id);
     const at = row.admitted_at.getTime();
     const price = priceCall(row.usage, card, {
-      ...{ at, serviceTier: row.service_tier },
+      ...{ at, serviceTier: row.service_tier, share: row.cache_share ?? FULL_SHARE },
       // As many as it took then; how many were left is not kept, nor needed to come to the same price.
       freeTokens: Number(row.free_tokens),
     });

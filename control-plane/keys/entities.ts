@@ -18,6 +18,8 @@ export const ApiKey = defineEntity({
     expiresAt: instant().strictNullable(),
     createdAt: instant(),
     revokedAt: instant().strictNullable(),
+    idempotency: p.boolean(),
+    cache: p.boolean(),
     limits: p.json().$type<Limits>().strictNullable(),
   },
 });

@@ -12,6 +12,10 @@ import type { ApiKey } from './entities.js';
 const ApiKeyStatus = { ACTIVE: 'active', REVOKED: 'revoked' } as const;
 registerEnumType(ApiKeyStatus, { name: 'ApiKeyStatus' });
 
+const IDEMPOTENCY = 'Whether a call with an Idempotency-Key is answered like the first one of that name.';
+const CACHE =
+  'Whether its calls may be given answers that were made for like calls of the tenant, where their route keeps any.';
+
 @ObjectType('ApiKey', { description: 'A bearer for the gateway. Its secret is shown when it is made and never again.' })
 class ApiKeyType implements Partial<ApiKey> {
   @Field(() => ID)
@@ -28,6 +32,12 @@ class ApiKeyType implements Partial<ApiKey> {
 
   @Field(() => [String], { description: 'What it is filed under; routes may go by them.' })
   tags!: string[];
+
+  @Field(() => Boolean, { description: IDEMPOTENCY })
+  idempotency!: boolean;
+
+  @Field(() => Boolean, { description: CACHE })
+  cache!: boolean;
 
   @Field(() => ApiKeyStatus)
   status!: 'active' | 'revoked';
@@ -58,6 +68,12 @@ class CreateApiKeyInput {
 
   @Field(() => [String], { nullable: true, description: 'What it is filed under; routes may go by them.' })
   tags?: string[] | null;
+
+  @Field(() => Boolean, { nullable: true, description: IDEMPOTENCY })
+  idempotency?: boolean | null;
+
+  @Field(() => Boolean, { nullable: true, description: CACHE })
+  cache?: boolean | null;
 }
 
 @InputType({ description: 'What is not given is taken away.' })

@@ -13,6 +13,13 @@ import { viewerScope } from '../identity/scope.js';
 import { apiKeyObject } from '../publishing/config-objects.js';
 import { ApiKey } from './entities.js';
 
+function flag() {
+  return z
+    .boolean()
+    .nullish()
+    .transform((value) => value ?? false);
+}
+
 const createInput = z.object({
   name: z.string().trim().min(1).max(100),
   expiresAt: z
@@ -26,6 +33,8 @@ const createInput = z.object({
     .max(MAX_KEY_TAGS)
     .nullish()
     .transform((tags) => [...new Set(tags ?? [])]),
+  idempotency: flag(),
+  cache: flag(),
 });
 const updateInput = createInput.extend({ id: z.uuid() });
 
@@ -38,7 +47,7 @@ export interface CreatedApiKey {
 export interface Keys {
   /** A key is made by a member with a verified e-mail address only. */
   create(viewer: Viewer, input: z.input<typeof createInput>): Promise<CreatedApiKey | Refusal>;
-  /** Name, expiry, limits and tags take the place of the present ones, within a second. A revoked key stays as it is. */
+  /** Name, expiry, limits, tags and what it has opted in to take the place of the present ones, within a second. A revoked key stays as it is. */
   update(scope: Scope, input: z.input<typeof updateInput>): Promise<ApiKey | Refusal>;
   /** Every data plane refuses the key within a second. Revoking again changes nothing. */
   revoke(scope: Scope, apiKeyId: string): Promise<ApiKey | Refusal>;
@@ -124,6 +133,8 @@ interface KeyTerms {
   readonly expiresAt?: Date | null | undefined;
   readonly limits?: Limits | null;
   readonly tags?: string[];
+  readonly idempotency?: boolean;
+  readonly cache?: boolean;
 }
 
 async function store(transaction: Transaction, memberId: string, terms: KeyTerms, key: StoredKey): Promise<ApiKey> {
@@ -136,17 +147,21 @@ async function store(transaction: Transaction, memberId: string, terms: KeyTerms
 
 async function update(
   transaction: Transaction,
-  { id, name, expiresAt, limits, tags }: z.output<typeof updateInput>,
+  { id, name, expiresAt, limits, tags, idempotency, cache }: z.output<typeof updateInput>,
 ): Promise<ApiKey | Refusal> {
   // Locked: a revocation at the same time must not be undone.
   const apiKey = await transaction.em.findOne(ApiKey, { id }, { lockMode: LockMode.PESSIMISTIC_WRITE });
   if (apiKey === null) return refuse('not_found', ['id']);
   if (apiKey.status === 'revoked') return refuse('conflict', ['id'], 'The key is revoked.');
-  const details = { before: { expiresAt: apiKey.expiresAt, limits: apiKey.limits, tags: apiKey.tags } };
+  const { idempotency: wasIdempotent, cache: wasCached } = apiKey;
+  const before = { expiresAt: apiKey.expiresAt, limits: apiKey.limits, tags: apiKey.tags };
+  const details = { before: { ...before, idempotency: wasIdempotent, cache: wasCached } };
   apiKey.name = name;
   apiKey.expiresAt = expiresAt ?? null;
   apiKey.limits = limits;
   apiKey.tags = tags;
+  apiKey.idempotency = idempotency;
+  apiKey.cache = cache;
   await transaction.audit({ action: 'api-key-updated', subjectKind: 'api-key', subjectId: id, details });
   await transaction.publish([apiKeyObject(apiKey)]);
   return apiKey;
@@ -155,7 +170,7 @@ async function update(
 function createRow(
   { em, scope }: Transaction,
   memberId: string,
-  { name, expiresAt = null, limits = null, tags = [] }: KeyTerms,
+  { name, expiresAt = null, limits = null, tags = [], idempotency = false, cache = false }: KeyTerms,
   { hash, hint }: StoredKey,
 ): ApiKey {
   return em.create(ApiKey, {
@@ -171,5 +186,7 @@ function createRow(
     revokedAt: null,
     limits,
     tags,
+    idempotency,
+    cache,
   });
 }

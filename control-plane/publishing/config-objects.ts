@@ -30,9 +30,14 @@ export function memberObject(member: Member, person: Person): Draft<'member'> {
 }
 
 export function apiKeyObject(key: ApiKey): Draft<'api-key'> {
-  const { id, tenantId, memberId, hash, status, limits, tags } = key;
+  const { id, tenantId, memberId, hash, status, limits, tags, idempotency, cache } = key;
   const expiresAt = key.expiresAt?.getTime() ?? null;
-  return { kind: 'api-key', id, tenantId, memberId, hash, status, expiresAt, limits, ...(tags.length > 0 && { tags }) };
+  return {
+    ...{ kind: 'api-key', id, tenantId, memberId, hash, status, expiresAt, limits },
+    ...(tags.length > 0 && { tags }),
+    ...(idempotency && { idempotency }),
+    ...(cache && { cache }),
+  };
 }
 
 export function providerObject({ id, slug, baseUrl, dialect, auth, region, status }: Provider): Draft<'provider'> {

@@ -36,6 +36,7 @@ export const Route = defineEntity({
     fallbackModelIds: p.array().$type<string[]>().columnType('uuid[]'),
     retry: p.json().$type<Partial<RoutePolicy['retry']>>(),
     hedging: p.text().$type<RoutePolicy['hedging']>(),
+    cache: p.json().$type<RoutePolicy['cache']>().strictNullable(),
     createdAt: instant(),
   },
 });

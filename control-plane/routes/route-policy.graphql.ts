@@ -5,6 +5,7 @@ import {
   HEDGING,
   ROUTING_STRATEGIES,
   type RetryPolicy,
+  type RouteCache,
   type RouteConditions,
   type RoutePolicy,
   type RoutingStrategy,
@@ -104,6 +105,33 @@ export class RetryPolicyType implements Partial<RetryPolicy> {
   firstByteTimeoutMs?: number | null;
 }
 
+@ObjectType('RouteCache', {
+  description: 'How answers are given again to calls of one tenant that ask for the very same.',
+})
+@InputType('RouteCacheInput', {
+  description:
+    'How answers are given again to calls of one tenant that ask for the very same, with keys that opted in.',
+})
+export class RouteCacheType implements Partial<RouteCache> {
+  @Field(() => Int, { description: 'How long an answer is kept; 0: only calls under way at the same time share one.' })
+  ttlSeconds!: number;
+
+  @Field(() => Int, { nullable: true, description: 'A longer answer is not kept; 1048576 if left out.' })
+  maxAnswerBytes?: number;
+
+  @Field(() => Int, {
+    description:
+      'What a call pays that is given such an answer, in ten-thousandths of the first one’s price; 0 is free.',
+  })
+  priceShare!: number;
+
+  @Field(() => Boolean, {
+    nullable: true,
+    description: 'Whether like calls under way at the same time share one call of the provider; not if left out.',
+  })
+  coalesces?: boolean;
+}
+
 /** The policy's fields of a type or an input, each of them optional on the way in. */
 @InputType()
 export abstract class RoutePolicyInput {
@@ -136,4 +164,10 @@ export abstract class RoutePolicyInput {
 
   @Field(() => hedgingEnum, { nullable: true, description: 'OFF if left out.' })
   hedging?: RoutePolicy['hedging'];
+
+  @Field(() => RouteCacheType, {
+    nullable: true,
+    description: 'No answer is given twice if null, or left out at first.',
+  })
+  cache?: RouteCacheType | null;
 }

@@ -24,6 +24,7 @@ import type { Route } from './entities.js';
 import {
   hedgingEnum,
   RetryPolicyType,
+  RouteCacheType,
   RouteConditionsType,
   RoutePolicyInput,
   strategyEnum,
@@ -65,6 +66,9 @@ class RouteType {
 
   @Field(() => hedgingEnum)
   hedging!: RoutePolicy['hedging'];
+
+  @Field(() => RouteCacheType, { nullable: true, description: 'Null where no answer is given twice.' })
+  cache!: RouteCacheType | null;
 
   @Field(() => GraphQLDateTimeISO)
   createdAt!: Date;

@@ -84,6 +84,7 @@ async function published(id: string): Promise<ConfigObjectOf<'route'>> {
 }
 
 const SHOWN = `id position strategy fallbackModelIds hedging tierStrategies { priority strategy }
+  cache { ttlSeconds maxAnswerBytes priceShare coalesces }
   conditions { percent keyTags capabilities minRequestBytes } retry { maxAttempts budgetShare firstByteTimeoutMs }
   targets { id weight status region limits { requestsPerMinute tokensPerMinute } }`;
 
@@ -102,6 +103,7 @@ describe('a route', () => {
       tierStrategies: [{ priority: 1, strategy: 'CHEAPEST' }],
       conditions: { percent: 2.5, keyTags: ['team:a'], capabilities: ['VISION'], tenantIds: [tenant.id] },
       retry: { maxAttempts: 5, firstByteTimeoutMs: 4000 },
+      cache: { ttlSeconds: 60, priceShare: 2500 },
     };
     const targets = [target({ region: 'eu', limits: { requestsPerMinute: 60, tokensPerMinute: 5_000_000_000 } })];
     const payload = await mutate<{ route: { id: string } }>('createRoute', `route { ${SHOWN} }`, {
@@ -112,6 +114,7 @@ describe('a route', () => {
       ...{ position: 2, strategy: 'LATENCY', hedging: 'AFTER_P95', fallbackModelIds: [other] },
       conditions: { percent: 2.5, keyTags: ['team:a'], capabilities: ['VISION'], minRequestBytes: null },
       retry: { maxAttempts: 5, budgetShare: 0.2, firstByteTimeoutMs: 4000 },
+      cache: { ttlSeconds: 60, maxAnswerBytes: 1_048_576, priceShare: 2500, coalesces: false },
       targets: [{ region: 'eu', status: 'ACTIVE', limits: { requestsPerMinute: 60, tokensPerMinute: 5_000_000_000 } }],
     };
     expect(payload.route).toMatchObject(shown);
@@ -120,6 +123,7 @@ describe('a route', () => {
       tierStrategies: [{ priority: 1, strategy: 'cheapest' }],
       conditions: { percent: 2.5, keyTags: ['team:a'], capabilities: ['vision'], tenantIds: [tenant.id] },
       retry: { maxAttempts: 5, sameTargetRetries: 0, firstByteTimeoutMs: 4000, perAttemptTimeoutMs: null },
+      cache: { ttlSeconds: 60, maxAnswerBytes: 1_048_576, priceShare: 2500, coalesces: false },
       targets: [{ limits: { requestsPerMinute: 60, tokensPerMinute: 5_000_000_000, concurrentCalls: null } }],
     });
   });
@@ -154,6 +158,15 @@ describe('a route', () => {
     });
   });
 
+  it('keeps answers until it is told not to', async () => {
+    const cache = { ttlSeconds: 60, priceShare: 0, coalesces: true };
+    const id = await idOf('createRoute', 'route', { modelId: await newModel('cached'), cache, targets: [target()] });
+    await idOf('updateRoute', 'route', { id, position: 3 });
+    expect(await published(id)).toMatchObject({ cache });
+    await idOf('updateRoute', 'route', { id, cache: null });
+    expect((await published(id)).cache).toBeNull();
+  });
+
   it('refuses what it cannot hold', async () => {
     const modelId = await newModel('refused');
     const refused = (change: object): Promise<string[]> =>
@@ -166,6 +179,9 @@ describe('a route', () => {
     expect(await refused({ conditions: { keyTags: ['a b'] } })).toEqual(['INVALID_REQUEST conditions.keyTags.0']);
     expect(await refused({ conditions: { minRequestBytes: 9, maxRequestBytes: 8 } })).toEqual([
       'INVALID_REQUEST conditions.maxRequestBytes',
+    ]);
+    expect(await refused({ cache: { ttlSeconds: 1, priceShare: 10_001 } })).toEqual([
+      'INVALID_REQUEST cache.priceShare',
     ]);
     expect(await refused({ retry: { maxAttempts: 17 } })).toEqual(['INVALID_REQUEST retry.maxAttempts']);
     expect(await refused({ targets: [target({ limits: { requestsPerMinute: 0 } })] })).toEqual([
@@ -283,19 +299,35 @@ describe('the plan of a route', () => {
   });
 });
 
-describe('an API key’s tags', () => {
-  const taggedKey = async (): Promise<string> => {
-    const { rows } = await owner.query<{ id: string }>(
-      `insert into api_key (id, tenant_id, member_id, name, hash, hint)
-       select gen_random_uuid(), tenant_id, id, 'k', encode(sha256(uuid_send(gen_random_uuid())), 'hex'), 'h'
-       from member where tenant_id = $1 limit 1 returning id`,
-      [tenant.id],
-    );
-    return rows[0]?.id ?? '';
-  };
+describe('what an API key has opted in to', () => {
+  it('reaches the data planes, and is taken away by what does not say it', async () => {
+    const id = await newKey();
+    const update = (change: object) =>
+      mutate('updateApiKey', 'apiKey { idempotency cache }', { id, name: 'k', ...change }, tenant.token);
+    expect(await update({ idempotency: true, cache: true })).toMatchObject({
+      apiKey: { idempotency: true, cache: true },
+    });
+    const line = async () =>
+      (await owner.query<{ line: string }>('select line from config_object where object_id = $1', [id])).rows[0]?.line;
+    expect(parseJson((await line()) ?? '')).toMatchObject({ kind: 'api-key', idempotency: true, cache: true });
+    expect(await update({})).toMatchObject({ apiKey: { idempotency: false, cache: false } });
+    expect(await line()).not.toContain('idempotency');
+  });
+});
 
+async function newKey(): Promise<string> {
+  const { rows } = await owner.query<{ id: string }>(
+    `insert into api_key (id, tenant_id, member_id, name, hash, hint)
+     select gen_random_uuid(), tenant_id, id, 'k', encode(sha256(uuid_send(gen_random_uuid())), 'hex'), 'h'
+     from member where tenant_id = $1 limit 1 returning id`,
+    [tenant.id],
+  );
+  return rows[0]?.id ?? '';
+}
+
+describe('an API key’s tags', () => {
   it('reach the data planes, each once', async () => {
-    const id = await taggedKey();
+    const id = await newKey();
     const input = { id, name: 'k', tags: ['team:a', 'batch', 'team:a'] };
     const { apiKey } = await mutate<{ apiKey: { tags: string[] } }>(
       'updateApiKey',
@@ -309,7 +341,7 @@ describe('an API key’s tags', () => {
   });
 
   it('are plain words, and only of one’s own keys', async () => {
-    const id = await taggedKey();
+    const id = await newKey();
     const wrong = await mutate('updateApiKey', 'apiKey { id }', { id, name: 'k', tags: ['a,b'] }, tenant.token);
     expect(wrong.userErrors).toMatchObject([{ code: 'INVALID_REQUEST', path: ['tags', '0'] }]);
     const stranger = await register('bob');

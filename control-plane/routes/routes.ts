@@ -48,6 +48,7 @@ const updateRouteInput = z.object({
   fallbackModelIds: policy.fallbackModelIds.unwrap().optional(),
   retry: policy.retry.unwrap().optional(),
   hedging: policy.hedging.unwrap().optional(),
+  cache: policy.cache.unwrap().optional(),
 });
 
 export type CreateRouteInput = z.input<typeof routeInput>;

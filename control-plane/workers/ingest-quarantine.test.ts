@@ -67,6 +67,7 @@ test('records of every broken kind are set aside, the good ones among them are b
   const nested: unknown[] = [];
   for (let level = 0, at = nested; level < 20_000; level += 1) at.push((at = []));
   const lone = String.fromCharCode(0xd800);
+  const repeated = { usage: { input: 1 }, countedBy: 'provider', priceShare: 1 };
   const broken: ((draft: EventDraft) => unknown)[] = [
     () => null,
     () => 'text',
@@ -88,6 +89,14 @@ test('records of every broken kind are set aside, the good ones among them are b
     (draft) => ({ ...place(spool, draft), model: `lone ${lone}` }),
     (draft) => ({ ...place(spool, draft), model: 'nul \0' }),
     (draft) => ({ ...place(spool, draft), billedAttempt: 1 }),
+    (draft) => ({ ...place(spool, draft), repeated }),
+    (draft) => ({ ...place(spool, draft), ...{ attempts: [], billedAttempt: null, repeated, kind: 'interrupted' } }),
+    (draft) => ({
+      ...place(spool, draft),
+      attempts: [],
+      billedAttempt: null,
+      repeated: { ...repeated, priceShare: -1 },
+    }),
     (draft) => ({ ...place(spool, draft), priceCardVersionId: uuidv7() }),
     (draft) => ({ ...place(spool, draft), priceCardVersionId: huge.id }),
     (draft) => ({ ...place(spool, draft), apiKeyId: uuidv7() }),

@@ -177,8 +177,8 @@ function freeTextsOf({ model, attempts, client }: UsageEvent): string[] {
 
 /** Only what will be billed to a tenant that exists may lock its allowance. */
 function drawsOnFreeTokens({ versions, owners }: Pick<IngestParts, 'versions' | 'owners'>) {
-  return ({ priceCardVersionId, billedAttempt, apiKeyId, tenantId }: UsageEvent): boolean =>
-    billedAttempt !== null &&
+  return ({ priceCardVersionId, billedAttempt, repeated, apiKeyId, tenantId }: UsageEvent): boolean =>
+    (billedAttempt !== null || repeated !== undefined) &&
     (versions.find(priceCardVersionId)?.freeTokensPerMonth ?? 0) > 0 &&
     owners.find(apiKeyId)?.tenantId === tenantId;
 }

@@ -13,11 +13,18 @@ export interface CallCost {
   readonly amount: bigint;
 }
 
+/** What of an event its tenant pays for: an attempt, or an answer that was there already, for which no provider was asked. */
+export interface Billed extends Pick<Attempt, 'usage' | 'serviceTier' | 'countedBy'> {
+  readonly providerId: string | null;
+  /** In ten-thousandths of the price; all of it if left out. */
+  readonly share?: number;
+}
+
 /** An event that is fit for the ledger. */
 export interface SettledEvent {
   readonly event: UsageEvent;
-  /** The attempt that the tenant pays for; null when none is. */
-  readonly billed: Attempt | null;
+  /** What the tenant pays for; null when nothing is. */
+  readonly billed: Billed | null;
   /** Units of `currency`; zero where nothing is billed. */
   readonly amount: bigint;
   readonly currency: string;
@@ -149,8 +156,8 @@ export function settleEvent(
   }
   const card = findVersion(event.priceCardVersionId);
   if (card === undefined) return new UnsettledRecord('the price card version does not exist');
-  const billed = event.billedAttempt === null ? null : event.attempts[event.billedAttempt];
-  if (billed === undefined) return new UnsettledRecord('the billed attempt does not exist');
+  const billed = billedOf(event);
+  if (billed instanceof UnsettledRecord) return billed;
   for (const attempt of event.attempts) {
     if (attempt.countedBy === 'none' && isUsed(attempt.usage)) {
       return new UnsettledRecord('an attempt that nobody counted states counts');
@@ -167,15 +174,28 @@ export function settleEvent(
   }));
 }
 
+function billedOf({ kind, attempts, billedAttempt, repeated }: UsageEvent): Billed | null | UnsettledRecord {
+  if (repeated !== undefined) {
+    const isAlone = attempts.length === 0 && billedAttempt === null && kind === 'usage';
+    if (!isAlone) return new UnsettledRecord('an answer that was there already was also made');
+    const { priceShare: share, ...counted } = repeated;
+    return { ...counted, providerId: null, share };
+  }
+  if (billedAttempt === null) return null;
+  const attempt = attempts[billedAttempt];
+  if (attempt === undefined) return new UnsettledRecord('the billed attempt does not exist');
+  return attempt;
+}
+
 const UNBILLED: CallPrice = { amount: 0n, freeTokens: 0 };
 
 function priceBilled(
   event: UsageEvent,
-  { usage, serviceTier }: Attempt,
+  { usage, serviceTier, share }: Billed,
   card: RateCardVersion,
   freeTokensLeft: SettleOptions['freeTokensLeft'],
 ): CallPrice {
-  return priceCall(usage, card, { at: event.admittedAt, serviceTier, freeTokens: freeTokensLeft(event, card) });
+  return priceCall(usage, card, { at: event.admittedAt, serviceTier, share, freeTokens: freeTokensLeft(event, card) });
 }
 
 function priceAll(price: () => SettledEvent): SettledEvent | UnsettledRecord {

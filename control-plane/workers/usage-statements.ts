@@ -49,6 +49,7 @@ const EVENTS = columnSet<SettledEvent>([
   column.json('client_sealed', ({ event }) => event.client),
   column.text('service_tier', ({ billed }) => billed?.serviceTier ?? 'standard'),
   column.bigint('free_tokens', ({ freeTokens }) => freeTokens),
+  column.integer('cache_share', ({ event }) => event.repeated?.priceShare ?? null),
   column.text('region', ({ region }) => region),
   column.text('tags', ({ event }) => joinTags(event)),
 ]);

@@ -1,5 +1,7 @@
 import { priceOf, UnpricedDimensionError } from '@pingtoken/shared/price-of';
 import type { ServiceTier, Usage } from '@pingtoken/shared/rate-card';
+import type { RepeatedAnswer } from '@pingtoken/shared/usage-event';
+import type { Admitted } from '../admit/admit.js';
 import type { Prepared } from '../forward/prepared-call.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import { retryHeaders } from '../limits/limit-headers.js';
@@ -16,7 +18,9 @@ export interface Billed {
   /** Of the model that has served it. */
   readonly priceCardVersionId: string;
   readonly usage: Usage;
-  readonly serviceTier: ServiceTier | undefined;
+  readonly serviceTier?: ServiceTier | undefined;
+  /** What is paid of the price, in ten-thousandths; all of it if left out. */
+  readonly priceShare?: number;
 }
 
 /** The most that one call can cost, held for it until it is over. */
@@ -33,6 +37,8 @@ export interface HeldMoney {
 /** Wallets and hard budgets, as a call meets them. */
 export interface CallMoney {
   reserve(call: Prepared): Promise<HeldMoney | Refusal>;
+  /** Just what the call costs that is given an answer which was there already. */
+  reserveRepeat(call: Admitted, repeated: RepeatedAnswer): Promise<HeldMoney | Refusal>;
 }
 
 /** What waits for calls under way, or for the control plane, is tried again soon. */
@@ -41,6 +47,23 @@ const RETRIED: ReadonlySet<LeaseErrorCode> = new Set(['budget_reserved', 'budget
 
 export function createCallMoney(keeper: Pick<LeaseKeeper, 'reserve' | 'settle'>): CallMoney {
   return {
+    reserveRepeat: async (call, repeated) => {
+      const price = priceOfRepeat(call, repeated);
+      if (isRefusal(price)) return price;
+      const { account, catalogue, admittedAt: at } = call;
+      const { currency, amount } = price;
+      const budgetIds = budgetsOf(account, catalogue, currency);
+      const reservation = await keeper.reserve({ tenantId: account.tenant.id, currency, budgetIds, amount, at });
+      if (typeof reservation === 'string') return refuseFor(reservation);
+      return {
+        leaseIds: reservation.leaseIds,
+        reserved: String(amount),
+        answerCap: undefined,
+        settle: (billed) => {
+          keeper.settle(reservation, billed === undefined ? 0n : costOf(billed, call, reservation));
+        },
+      };
+    },
     reserve: async (call) => {
       const price = priceOfCall(call);
       if (isRefusal(price)) return price;
@@ -68,6 +91,22 @@ export function createCallMoney(keeper: Pick<LeaseKeeper, 'reserve' | 'settle'>)
   };
 }
 
+interface Price {
+  readonly currency: string;
+  readonly amount: bigint;
+}
+
+function priceOfRepeat(call: Admitted, { usage, serviceTier, priceShare: share }: RepeatedAnswer): Price | Refusal {
+  const version = versionOf(call.catalogue, call.priceCardVersionId);
+  if (version === undefined) return refuse('price_missing', 'model');
+  try {
+    return { currency: version.currency, amount: priceOf(usage, version, { at: call.admittedAt, serviceTier, share }) };
+  } catch (error) {
+    if (error instanceof UnpricedDimensionError) return refuse('price_missing', 'model');
+    throw error;
+  }
+}
+
 /** What a provider does by itself, as often as it likes, cannot be paid for in advance. */
 function refuseUnbounded({ facts, operation, session }: Prepared): Refusal | undefined {
   const hasPrompt = operation === 'chat-completions' || operation === 'completions' || operation === 'responses';
@@ -86,11 +125,12 @@ export function refuseFor(code: LeaseErrorCode): Refusal {
 }
 
 /** Without the free allowance, which the ledger alone keeps count of: what it takes off stays in the lease, and comes back. */
-function costOf({ priceCardVersionId, usage, serviceTier }: Billed, call: Prepared, { amount }: Reservation): bigint {
+function costOf(billed: Billed, call: Admitted, { amount }: Reservation): bigint {
+  const { priceCardVersionId, usage, serviceTier, priceShare: share } = billed;
   const version = versionOf(call.catalogue, priceCardVersionId);
   if (version === undefined) return amount;
   try {
-    return priceOf(usage, version, { at: call.admittedAt, serviceTier });
+    return priceOf(usage, version, { at: call.admittedAt, serviceTier, share });
   } catch (error) {
     // The ledger will set the record aside. Until then nobody may draw on what was held for it.
     if (error instanceof UnpricedDimensionError) return amount;

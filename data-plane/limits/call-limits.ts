@@ -123,7 +123,7 @@ function tokensOf({ body, facts, catalogue, model }: Admitted, bounds: readonly 
   return Math.min(assumed, catalogue.models.get(model)?.contextWindow ?? Number.MAX_SAFE_INTEGER);
 }
 
-function countTokens(usage: Usage): number {
+export function countTokens(usage: Usage): number {
   let tokens = 0;
   for (const [dimension, count] of Object.entries(usage)) {
     if (isTokenDimension(dimension as Dimension)) tokens += count;

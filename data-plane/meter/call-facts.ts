@@ -1,6 +1,7 @@
+import type { Admitted } from '../admit/admit.js';
 import { readCallerClient } from '../admit/caller-client.js';
 import type { AddressRange } from '../environment.js';
-import type { PlannedAttempt, Routed } from '../route/route.js';
+import type { PlannedAttempt } from '../route/route.js';
 import type { ClientSealers } from './seal-client.js';
 import { SharedFacts, type CallFacts } from './spool.js';
 
@@ -8,11 +9,11 @@ import { SharedFacts, type CallFacts } from './spool.js';
 export function createFactsMemo(
   clientSealers: ClientSealers,
   trusted: readonly AddressRange[],
-): (routed: Routed, leaseIds?: readonly string[]) => SharedFacts {
+): (call: Admitted, leaseIds?: readonly string[]) => SharedFacts {
   const last = new WeakMap<object, SharedFacts>();
-  return (routed, leaseIds = NO_LEASES) => {
-    const { socket } = routed.request;
-    const facts = { ...callFacts(routed, clientSealers, trusted), leaseIds: [...leaseIds] };
+  return (call, leaseIds = NO_LEASES) => {
+    const { socket } = call.request;
+    const facts = { ...callFacts(call, clientSealers, trusted), leaseIds: [...leaseIds] };
     const before = last.get(socket);
     if (before !== undefined && isSame(before.values, facts)) return before;
     const shared = new SharedFacts(facts);
@@ -22,11 +23,11 @@ export function createFactsMemo(
 }
 
 function callFacts(
-  routed: Routed,
+  call: Admitted,
   clientSealers: ClientSealers,
   trusted: readonly AddressRange[],
 ): Omit<CallFacts, 'leaseIds'> {
-  const { account, catalogue, member, request } = routed;
+  const { account, catalogue, member, request } = call;
   const { tags } = account.apiKey;
   return {
     tenantId: account.tenant.id,
@@ -34,9 +35,9 @@ function callFacts(
     memberId: member.id,
     ...(tags !== undefined && tags.length > 0 && { tags }),
     config: catalogue.position,
-    operation: routed.operation,
-    model: routed.model,
-    priceCardVersionId: routed.priceCardVersionId,
+    operation: call.operation,
+    model: call.model,
+    priceCardVersionId: call.priceCardVersionId,
     client: clientSealers.seal(member.sealingKey, readCallerClient(request, trusted), request.socket),
   };
 }

@@ -40,7 +40,9 @@ export type StartedCall = CallFacts & Omit<StartRecord, 'facts'>;
 
 /** How a call ended; the spool adds its own id, the sequence number and the kind. */
 export interface EndRecord
-  extends StartRecord, Pick<UsageEvent, 'endedAt' | 'firstByteMs' | 'outcome' | 'status' | 'billedAttempt'> {}
+  extends
+    StartRecord,
+    Pick<UsageEvent, 'endedAt' | 'firstByteMs' | 'outcome' | 'status' | 'billedAttempt' | 'repeated'> {}
 
 /**
  * What comes in one turn of the event loop is written with one system call, at the end of the turn: a write for each record
@@ -221,9 +223,10 @@ function startJson(record: StartRecord): string {
 }
 
 function endJson(record: EndRecord, spoolId: string, seq: number): string {
-  const { endedAt, firstByteMs, outcome, status, billedAttempt } = record;
+  const { endedAt, firstByteMs, outcome, status, billedAttempt, repeated } = record;
   const end = `"endedAt":${endedAt},"firstByteMs":${firstByteMs},"outcome":"${outcome}","status":${status}`;
-  const place = `"billedAttempt":${billedAttempt},"version":1,"spoolId":"${spoolId}","seq":${seq},"kind":"usage"`;
+  const answer = repeated === undefined ? '' : `"repeated":${JSON.stringify(repeated)},`;
+  const place = `${answer}"billedAttempt":${billedAttempt},"version":1,"spoolId":"${spoolId}","seq":${seq},"kind":"usage"`;
   return `${ownMembers(record)},${end},${place},${record.facts.jsonTail}`;
 }
 

@@ -87,12 +87,12 @@ describe('answers of one process', () => {
     const waiting = await store.find(question);
     if (waiting.kind !== 'pending') throw new Error(waiting.kind);
     claim.giveUp();
-    expect(await waiting.answer).toBeUndefined();
+    expect(await waiting.wait()).toBeUndefined();
     const next = claimOf(await store.find(question));
     const still = await store.find(question);
     if (still.kind !== 'pending') throw new Error(still.kind);
     next.giveUp(answerOf('an error'));
-    expect(await still.answer).toEqual(answerOf('an error'));
+    expect(await still.wait()).toEqual(answerOf('an error'));
     await waitFor(async () => (await store.find(question)).kind === 'claimed', { timeoutMs: 20_000, what: 'freedom' });
   });
 });
@@ -132,7 +132,7 @@ describe.skipIf(!hasRedis)('answers of processes that share a Redis', () => {
     if (waiting.kind !== 'pending') throw new Error(waiting.kind);
     expect(await other.find({ ...question, fingerprint: randomBytes(32) })).toEqual({ kind: 'mismatch' });
     claim.keep(answerOf(), 60_000);
-    expect(await waiting.answer).toEqual(answerOf());
+    expect(await waiting.wait()).toEqual(answerOf());
     expect(await keptBy(other, question)).toEqual({ kind: 'kept', answer: answerOf() });
     for (const key of await reader.keys('*')) {
       const type = await reader.type(key);
@@ -155,7 +155,7 @@ describe.skipIf(!hasRedis)('answers of processes that share a Redis', () => {
     const waiting = await next.find(question);
     if (waiting.kind !== 'pending') throw new Error(waiting.kind);
     await reader.pexpire(key, 1);
-    expect(await waiting.answer).toBeUndefined();
+    expect(await waiting.wait()).toBeUndefined();
     const claim = claimOf(await next.find(question));
     claim.keep(answerOf(), 60_000);
     await keptBy(next, question);

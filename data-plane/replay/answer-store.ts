@@ -21,15 +21,25 @@ export interface AnswerClaim {
    * one of them works on it next.
    */
   giveUp(answer?: KeptAnswer): void;
+  /** Whether anybody in this process waits for it. */
+  isAwaited(): boolean;
 }
 
 export type FoundAnswer =
   | { readonly kind: 'claimed'; readonly claim: AnswerClaim }
   | { readonly kind: 'kept'; readonly answer: KeptAnswer }
-  /** Somebody works on it. Resolves with nothing where no answer came of that; never rejects. */
-  | { readonly kind: 'pending'; readonly answer: Promise<KeptAnswer | undefined> }
+  | PendingAnswer
   /** The name stands for another question. */
   | { readonly kind: 'mismatch' };
+
+/** Somebody works on it. */
+export interface PendingAnswer {
+  readonly kind: 'pending';
+  /** Resolves with nothing where no answer came of it; never rejects. */
+  wait(): Promise<KeptAnswer | undefined>;
+  /** Once: whoever has found it does not wait for it, or not any more. */
+  leave(): void;
+}
 
 export interface AnswerStoreOptions {
   readonly entries: EntryStore;
@@ -43,6 +53,7 @@ export interface AnswerStoreOptions {
 interface Flight {
   readonly fingerprint: Buffer;
   readonly landed: PromiseWithResolvers<KeptAnswer | undefined>;
+  waiting: number;
 }
 
 const POLL_MS = 200;
@@ -72,9 +83,9 @@ export class AnswerStore {
     const under = this.#flights.get(name);
     if (under !== undefined) {
       if (!under.fingerprint.equals(fingerprint)) return { kind: 'mismatch' };
-      return { kind: 'pending', answer: under.landed.promise };
+      return pendingOn(under);
     }
-    const flight: Flight = { fingerprint, landed: Promise.withResolvers() };
+    const flight: Flight = { fingerprint, landed: Promise.withResolvers(), waiting: 0 };
     this.#flights.set(name, flight);
     const claim = { name, fingerprint, owner: randomBytes(OWNER_BYTES) };
     const found = await this.#try(() => this.#options.entries.claim(claim));
@@ -88,7 +99,7 @@ export class AnswerStore {
     }
     if (found.sealed === undefined) {
       void this.#follow(question, flight);
-      return { kind: 'pending', answer: flight.landed.promise };
+      return pendingOn(flight);
     }
     const answer = openAnswer(found.sealed, question.encryption, name);
     // What cannot be opened is nobody's answer.
@@ -124,6 +135,7 @@ export class AnswerStore {
       });
     };
     return {
+      isAwaited: () => flight.waiting > 0,
       keep: (answer, ttlMs) => {
         end(() => entries.keep(claim, sealAnswer(answer, encryption, name), ttlMs), answer);
       },
@@ -165,4 +177,15 @@ export class AnswerStore {
       return undefined;
     }
   }
+}
+
+function pendingOn(flight: Flight): PendingAnswer {
+  flight.waiting += 1;
+  return {
+    kind: 'pending',
+    wait: () => flight.landed.promise,
+    leave: () => {
+      flight.waiting -= 1;
+    },
+  };
 }

@@ -12,7 +12,8 @@ export interface EndedCall extends Counted {
   /** The tenant pays for what was delivered. */
   readonly isCharged: boolean;
   readonly serviceTier: ServiceTier | undefined;
-  readonly attempt: PlannedAttempt;
+  /** Undefined where no provider was asked. */
+  readonly attempt: PlannedAttempt | undefined;
 }
 
 /** Looks on while a call is made. */

@@ -1,36 +1,31 @@
-import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { Admitted } from '../admit/admit.js';
 import type { DataPlaneEnvironment } from '../environment.js';
-import { isRefusal, refuse, type Refusal } from '../http-error.js';
-import type { CallLimits } from '../limits/call-limits.js';
-import type { Observer } from '../observe.js';
-import { AnswerStore, type AnswerClaim, type AnswerQuestion } from './answer-store.js';
-import { idempotencyQuestion } from './idempotency.js';
-import type { KeptAnswer } from './kept-answer.js';
+import { isRefusal, type Refusal } from '../http-error.js';
+import { createRepeatMeter, type RepeatMeterOptions } from '../meter/repeat-meter.js';
+import type { Snapshot } from '../snapshot.js';
+import { AnswerStore } from './answer-store.js';
+import { ANSWERED, type ReplayTools } from './give-answer.js';
+import { idempotencyQuestion, isInference } from './idempotency.js';
+import { claimLike, type LikeClaim } from './like-calls.js';
 import { createLocalEntries } from './local-entries.js';
+import { RecordedCall, type Keeper } from './recorded-call.js';
 import { RedisEntries } from './redis-entries.js';
-import { RecordedCall, type EndedCall, type Keeper } from './recorded-call.js';
+import { claimRepeat } from './repeated-calls.js';
+
+export { ANSWERED } from './give-answer.js';
 
 export type ReplayEnvironment = Pick<
   DataPlaneEnvironment,
   'REDIS_URL' | 'IDEMPOTENCY_WINDOW_MS' | 'REPLAY_MAX_ANSWER_BYTES' | 'REPLAY_MAX_BYTES'
 >;
 
-export interface ReplayOptions {
+export interface ReplayOptions extends RepeatMeterOptions {
   readonly environment: ReplayEnvironment;
-  readonly limits: CallLimits;
-  readonly observer: Observer;
+  readonly snapshot: Snapshot;
   readonly isDraining: () => boolean;
   readonly logger: Logger;
 }
-
-interface ReplayTools extends ReplayOptions {
-  readonly store: AnswerStore;
-}
-
-/** Answered already, or there is nobody to answer. */
-export const ANSWERED = Symbol('answered');
 
 /** A call that has to be made. */
 export interface Unanswered {
@@ -47,108 +42,65 @@ export interface Replays {
   close(): void;
 }
 
+const CACHE_HEADER = 'x-pingtoken-cache';
+
+/** Where answers are given again: to who repeats a call by its idempotency key, and to who asks the same as another one. */
 export function createReplays(options: ReplayOptions): Replays {
   const { environment, observer, logger } = options;
-  const { REDIS_URL: url, REPLAY_MAX_BYTES: maxBytes } = environment;
+  const { REDIS_URL: url, REPLAY_MAX_BYTES: maxBytes, REPLAY_MAX_ANSWER_BYTES: longest } = environment;
   // Shared where there is something to share over, else this process's own.
   const entries = url === undefined ? createLocalEntries({ maxBytes }) : new RedisEntries({ url, maxBytes, logger });
   const store = new AnswerStore({ entries, logger, onUnavailable: observer.answersOutOfReach });
-  const tools: ReplayTools = { ...options, store };
+  const tools: ReplayTools = { ...options, store, meter: createRepeatMeter(options) };
   return {
     close: () => {
       store.close();
     },
     concerns: ({ account: { apiKey }, request }) =>
-      apiKey.idempotency === true && request.headers['idempotency-key'] !== undefined,
+      apiKey.cache === true || (apiKey.idempotency === true && request.headers['idempotency-key'] !== undefined),
     take: async (call) => {
-      const question = idempotencyQuestion(call);
-      if (question === undefined) return { call, giveUp: () => undefined };
-      if (isRefusal(question)) return question;
-      const claim = await claimAnswer(call, question, tools);
-      if (typeof claim === 'symbol' || isRefusal(claim)) return claim;
-      const recorded = new RecordedCall(call, [repeatKeeper(claim, tools)], environment.REPLAY_MAX_ANSWER_BYTES);
-      return {
-        call: recorded.admitted,
-        giveUp: () => {
-          recorded.giveUp();
-        },
-      };
+      const repeat = await claimOfKey(call, tools);
+      if (repeat === ANSWERED || isRefusal(repeat)) return repeat;
+      const keepers = repeat.keeper === undefined ? [] : [repeat.keeper];
+      const like = await claimLike(call, keepers, tools);
+      if (like.kind === 'answered') return ANSWERED;
+      if (like.kind === 'refused') {
+        repeat.keeper?.giveUp();
+        return like.refusal;
+      }
+      if (call.account.apiKey.cache === true && isInference(call)) call.response.setHeader(CACHE_HEADER, 'miss');
+      return record(call, { keepers, like, longest });
     },
   };
 }
 
-/** Until the call is this one's to make, or has its answer. */
-async function claimAnswer(
+async function claimOfKey(
   call: Admitted,
-  question: AnswerQuestion,
-  options: ReplayTools,
-): Promise<AnswerClaim | Refusal | typeof ANSWERED> {
-  for (;;) {
-    const found = await options.store.find(question);
-    if (found.kind === 'claimed') return found.claim;
-    if (found.kind === 'mismatch') return refuse('idempotency_mismatch', 'Idempotency-Key');
-    const answer = found.kind === 'kept' ? found.answer : await orGone(found.answer, call.request.socket);
-    if (answer === GONE) return ANSWERED;
-    if (answer !== undefined) return repeatAnswer(call, answer, options);
-    if (options.isDraining()) return refuse('not_ready');
-  }
+  tools: ReplayTools,
+): Promise<{ readonly keeper?: Keeper } | Refusal | typeof ANSWERED> {
+  const question = idempotencyQuestion(call);
+  if (question === undefined) return {};
+  if (isRefusal(question)) return question;
+  const keeper = await claimRepeat(call, question, tools);
+  return keeper === ANSWERED || isRefusal(keeper) ? keeper : { keeper };
 }
 
-const GONE = Symbol('the caller is gone');
-
-async function orGone<Value>(value: Promise<Value>, socket: Socket): Promise<Value | typeof GONE> {
-  if (socket.destroyed) return GONE;
-  const { promise: gone, resolve } = Promise.withResolvers<typeof GONE>();
-  const onClose = (): void => {
-    resolve(GONE);
-  };
-  socket.once('close', onClose);
-  try {
-    return await Promise.race([value, gone]);
-  } finally {
-    socket.removeListener('close', onClose);
-  }
+interface Recorders {
+  /** Of the idempotency key. */
+  readonly keepers: readonly Keeper[];
+  readonly like: LikeClaim;
+  readonly longest: number;
 }
 
-/** A repeat is a request, which counts as one; its tokens were counted when the first answer was made. */
-function repeatAnswer(call: Admitted, answer: KeptAnswer, options: ReplayOptions): Refusal | typeof ANSWERED {
-  const share = options.limits.admit(call, 0);
-  if (share !== undefined && isRefusal(share)) return share;
-  share?.settle({});
-  if (answer.isTooLong) return refuse('idempotency_answer_too_long', 'Idempotency-Key');
-  options.observer.answerRepeated('idempotency-key');
-  giveAnswer(call, answer, ['idempotent-replayed', 'true']);
-  return ANSWERED;
-}
-
-export function giveAnswer(
-  { response }: Admitted,
-  { status, headers, body }: KeptAnswer,
-  more: readonly string[],
-): void {
-  if (response.headersSent || response.destroyed) return;
-  response.writeHead(status, [...headers, ...more]);
-  response.end(body);
-}
-
-/** Keeps the answer to a call with an idempotency key. What a retry may cure is given to those who wait for it, and not kept. */
-function repeatKeeper(claim: AnswerClaim, { environment }: ReplayOptions): Keeper {
+function record(call: Admitted, { keepers, like, longest }: Recorders): Unanswered {
+  const all = like.keeper === undefined ? keepers : [...keepers, like.keeper];
+  if (all.length === 0) return { call, giveUp: () => undefined };
+  const maxBytes = keepers.length > 0 ? longest : Math.min(longest, like.maxBytes);
+  const recorded = new RecordedCall(call, all, maxBytes);
   return {
-    isAwaited: () => true,
-    take: (answer, call) => {
-      if (isFinal(answer, call)) claim.keep(answer, environment.IDEMPOTENCY_WINDOW_MS);
-      else claim.giveUp(answer);
-    },
+    call: recorded.admitted,
     giveUp: () => {
-      claim.giveUp();
+      recorded.giveUp();
     },
   };
-}
-
-/** Which refusals of a provider's a client tries again by itself. */
-const RETRIED: ReadonlySet<number> = new Set([408, 409, 425, 429]);
-
-function isFinal({ status }: KeptAnswer, { outcome, isCharged }: EndedCall): boolean {
-  if (outcome === 'completed') return isCharged;
-  return outcome === 'provider-refused' && status < 500 && !RETRIED.has(status);
 }

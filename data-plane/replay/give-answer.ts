@@ -1,0 +1,43 @@
+import type { Socket } from 'node:net';
+import type { Admitted } from '../admit/admit.js';
+import type { RepeatMeter } from '../meter/repeat-meter.js';
+import type { AnswerStore } from './answer-store.js';
+import type { KeptAnswer } from './kept-answer.js';
+import type { ReplayOptions } from './replay.js';
+
+/** What those need who give answers again. */
+export interface ReplayTools extends ReplayOptions {
+  readonly store: AnswerStore;
+  readonly meter: RepeatMeter;
+}
+
+/** Answered already, or there is nobody to answer. */
+export const ANSWERED = Symbol('answered');
+
+/** Gives the caller an answer that is there. @param more headers that go with it, names and values in turn */
+export function giveAnswer(
+  { response }: Pick<Admitted, 'response'>,
+  { status, headers, body }: Pick<KeptAnswer, 'status' | 'headers' | 'body'>,
+  more: readonly string[],
+): void {
+  if (response.headersSent || response.destroyed) return;
+  response.writeHead(status, [...headers, ...more]);
+  response.end(body);
+}
+
+export const GONE = Symbol('the caller is gone');
+
+/** What is waited for, or that the caller has left meanwhile. */
+export async function orGone<Value>(value: Promise<Value>, socket: Socket): Promise<Value | typeof GONE> {
+  if (socket.destroyed) return GONE;
+  const { promise: gone, resolve } = Promise.withResolvers<typeof GONE>();
+  const onClose = (): void => {
+    resolve(GONE);
+  };
+  socket.once('close', onClose);
+  try {
+    return await Promise.race([value, gone]);
+  } finally {
+    socket.removeListener('close', onClose);
+  }
+}
