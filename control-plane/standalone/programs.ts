@@ -74,6 +74,8 @@ export function dataPlaneProgram(settings: ProgramSettings, index: number): Chil
     CONTROL_PLANE_URL: urlOf(environment.HOST, ports.controlPlane),
     CONFIG_VERIFY_KEY: verifyKeyOf(secrets.controlPlane.CONFIG_SIGNING_KEY),
     QUEUE_URL: queueUrl,
+    // Where the queue is a Redis, the data planes find each other’s answers there too.
+    ...(/^rediss?:/.test(queueUrl) && { REDIS_URL: queueUrl }),
     PRIVATE_UPSTREAMS: privateUpstreams(environment),
     // Open calls are cut by the data plane itself, which then still books them, before the launcher would end it by force.
     DRAIN_TIMEOUT_MS: '3500',

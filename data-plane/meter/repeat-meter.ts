@@ -56,7 +56,7 @@ export function createRepeatMeter(options: RepeatMeterOptions): RepeatMeter {
       await spool.end({ ...start, ...end, endedAt: Date.now(), repeated });
       share?.settle(repeated.usage);
       held?.settle({ priceCardVersionId: call.priceCardVersionId, ...repeated });
-      const durationMs = performance.now() - call.receivedAt;
+      const durationMs = performance.now() - call.timing.receivedAt;
       observer.callEnded({ operation: call.operation, ...end, durationMs });
       return undefined;
     },

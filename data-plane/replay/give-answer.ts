@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net';
 import type { Admitted } from '../admit/admit.js';
 import type { RepeatMeter } from '../meter/repeat-meter.js';
 import type { AnswerStore } from './answer-store.js';
@@ -16,28 +15,34 @@ export const ANSWERED = Symbol('answered');
 
 /** Gives the caller an answer that is there. @param more headers that go with it, names and values in turn */
 export function giveAnswer(
-  { response }: Pick<Admitted, 'response'>,
+  { response, timing }: Pick<Admitted, 'response' | 'timing'>,
   { status, headers, body }: Pick<KeptAnswer, 'status' | 'headers' | 'body'>,
   more: readonly string[],
 ): void {
   if (response.headersSent || response.destroyed) return;
-  response.writeHead(status, [...headers, ...more]);
+  response.writeHead(status, [...headers, 'server-timing', timing.serverTiming(), ...more]);
   response.end(body);
 }
 
 export const GONE = Symbol('the caller is gone');
 
 /** What is waited for, or that the caller has left meanwhile. */
-export async function orGone<Value>(value: Promise<Value>, socket: Socket): Promise<Value | typeof GONE> {
+export async function orGone<Value>(
+  value: Promise<Value>,
+  { request: { socket }, timing }: Pick<Admitted, 'request' | 'timing'>,
+): Promise<Value | typeof GONE> {
   if (socket.destroyed) return GONE;
   const { promise: gone, resolve } = Promise.withResolvers<typeof GONE>();
   const onClose = (): void => {
     resolve(GONE);
   };
   socket.once('close', onClose);
+  // Another call's provider is waited for.
+  timing.waitFor('upstream');
   try {
     return await Promise.race([value, gone]);
   } finally {
+    timing.waitOver();
     socket.removeListener('close', onClose);
   }
 }

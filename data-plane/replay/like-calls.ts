@@ -2,6 +2,7 @@ import { parseJson } from '@pingtoken/shared/wire';
 import type { Admitted } from '../admit/admit.js';
 import { isErrorReport } from '../dialects/error-report.js';
 import type { Refusal } from '../http-error.js';
+import { OUTPUT_CAP_HEADER } from '../meter/take-part.js';
 import type { Snapshot } from '../snapshot.js';
 import type { AnswerClaim } from './answer-store.js';
 import { giveAnswer, GONE, orGone, type ReplayTools } from './give-answer.js';
@@ -44,7 +45,7 @@ export async function claimLike(call: Admitted, keepers: readonly Keeper[], tool
         found.leave();
         return MISS;
       }
-      const answer = await orGone(found.wait(), call.request.socket);
+      const answer = await orGone(found.wait(), call);
       found.leave();
       if (answer === GONE) {
         for (const keeper of keepers) keeper.giveUp();
@@ -115,8 +116,10 @@ function claimed({ cache, route }: LikeQuestion, claim: AnswerClaim, { environme
       // Whole, successful, and of the very route whose answers are kept.
       const isPaid = outcome === 'completed' && isCharged && answer.status === 200 && answer.billed !== null;
       const isOfRoute = attempt?.way?.route.id === route.id && attempt.served === undefined;
-      if (!isPaid || !isOfRoute || answer.isTooLong || answer.body.length > maxBytes || saysError(answer))
-        claim.giveUp();
+      const isTooLong = answer.isTooLong || answer.body.length > maxBytes;
+      // What one caller's wallet has held short is not the answer of the others.
+      const wasHeld = answer.headers.includes(OUTPUT_CAP_HEADER);
+      if (!isPaid || !isOfRoute || isTooLong || wasHeld || saysError(answer)) claim.giveUp();
       else if (cache.ttlSeconds === 0) claim.giveUp(answer);
       else claim.keep(answer, cache.ttlSeconds * 1_000);
     },

@@ -85,9 +85,11 @@ export class RecordedCall implements CallWatch {
   }
 }
 
-/** Of this connection, not of the answer. */
-const HOP_HEADERS: ReadonlySet<string | undefined> = new Set(['connection', 'keep-alive', 'transfer-encoding', 'date']);
+/** Of this connection and this moment, not of the answer. */
+const FLEETING_HEADERS: ReadonlySet<string | undefined> = new Set([
+  ...['connection', 'keep-alive', 'transfer-encoding', 'date', 'server-timing'],
+]);
 
 function isKept(name: string | undefined): boolean {
-  return !HOP_HEADERS.has(name?.toLowerCase());
+  return !FLEETING_HEADERS.has(name?.toLowerCase());
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { CallerResponse } from '../http-error.js';
+import { OUTPUT_CAP_HEADER } from '../meter/take-part.js';
 
 /** All that went, or would have gone, to the caller. */
 export interface Recording {
@@ -27,6 +28,7 @@ export interface RecordedResponseOptions {
 export class RecordedResponse implements CallerResponse {
   readonly #options: RecordedResponseOptions;
   #head: Pick<Recording, 'status' | 'headers'> | undefined;
+  #cap: readonly string[] = [];
   #chunks: Buffer[] = [];
   #bytes = 0;
   #isEnded = false;
@@ -52,8 +54,9 @@ export class RecordedResponse implements CallerResponse {
     return !this.#hasLeft && this.#options.response.writableNeedDrain;
   }
 
-  /** Concerns this caller at this moment, and is not kept. */
+  /** Concerns this caller at this moment, and is not kept; but for what says that the answer itself was held short. */
   setHeader(name: string, value: string): void {
+    if (name === OUTPUT_CAP_HEADER) this.#cap = [name, value];
     if (!this.#hasLeft) this.#options.response.setHeader(name, value);
   }
 
@@ -62,7 +65,7 @@ export class RecordedResponse implements CallerResponse {
   }
 
   writeHead(status: number, headers: string[]): void {
-    this.#head = { status, headers: [...headers] };
+    this.#head = { status, headers: [...this.#cap, ...headers] };
     if (!this.#hasLeft) this.#options.response.writeHead(status, headers);
   }
 

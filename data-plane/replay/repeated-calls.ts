@@ -15,7 +15,7 @@ export async function claimRepeat(
     const found = await tools.store.find(question);
     if (found.kind === 'claimed') return repeatKeeper(found.claim, tools.environment.IDEMPOTENCY_WINDOW_MS);
     if (found.kind === 'mismatch') return refuse('idempotency_mismatch', 'Idempotency-Key');
-    const answer = found.kind === 'kept' ? found.answer : await orGone(found.wait(), call.request.socket);
+    const answer = found.kind === 'kept' ? found.answer : await orGone(found.wait(), call);
     if (found.kind === 'pending') found.leave();
     if (answer === GONE) return ANSWERED;
     if (answer !== undefined) return repeatAnswer(call, answer, tools);
