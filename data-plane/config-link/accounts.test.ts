@@ -61,6 +61,20 @@ describe('accounts', () => {
     });
   });
 
+  it.each([{ idempotency: true }, { cache: true }, { status: 'revoked' as const, idempotency: true, cache: true }])(
+    'hold what a key has opted in to, apart from whether it is in force: %j',
+    (said) => {
+      const tables = createAccountTables();
+      const keyId = randomUUID();
+      const stated = { ...key(keyId, null), ...said };
+      tables.put(tenant);
+      tables.put(stated);
+      expect(tables.find(sha256(keyId))?.apiKey).toEqual(stated);
+      tables.put(key(keyId, null));
+      expect(tables.find(sha256(keyId))?.apiKey).toEqual(key(keyId, null));
+    },
+  );
+
   it('keep limits that many keys share only once', () => {
     const tables = createAccountTables();
     const [one, other] = [randomUUID(), randomUUID()];

@@ -102,7 +102,8 @@ function createKeyTable(limits: InternedValues<Limits | null>) {
     bytes.writeDoubleLE(object.expiresAt ?? NO_EXPIRY, start + at.expiresAt);
     bytes.writeDoubleLE(object.seq, start + at.seq);
     bytes[start + at.flags] =
-      (object.status === 'active' ? ACTIVE : 0) | (object.idempotency === true ? IDEMPOTENCY : 0) |
+      (object.status === 'active' ? ACTIVE : 0) |
+      (object.idempotency === true ? IDEMPOTENCY : 0) |
       (object.cache === true ? CACHE : 0);
     bytes.writeUInt32LE(limits.numberOf(object.limits), start + at.limits);
     bytes.writeUInt32LE(object.tags === undefined ? 0 : tags.numberOf(object.tags), start + at.tags);

@@ -26,6 +26,9 @@ const REPEATABLE: ReadonlySet<string> = new Set<Operation>([
   'rerank',
 ]);
 
+/** Reading a longer body once more would keep other calls waiting. */
+const MAX_COMPARED_BYTES = 256 * 1024;
+
 /**
  * A change of the route or of its model makes all questions new, so that nothing is answered by what served before.
  * @returns undefined where the call's route keeps no answers, or its API key wants none of them
@@ -53,10 +56,10 @@ export function likeQuestion(call: Admitted): LikeQuestion | undefined {
 /**
  * The body without what cannot change the answer: white space, the order of its own members, and what it says of the end user.
  * Everything further inside stays as it is, for a model writes the members of a schema in the order in which it reads them.
- * @returns undefined where the call is to be kept by the provider, or is no JSON object
+ * @returns undefined where the call is to be kept by the provider, is no JSON object, or is too long to be compared
  */
 function normalise(call: Admitted): string | undefined {
-  if (isForm(call)) return undefined;
+  if (isForm(call) || call.body.length > MAX_COMPARED_BYTES) return undefined;
   try {
     const fields = parseJsonExactly(call.body.toString());
     if (!isObject(fields) || fields['store'] === true) return undefined;
