@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import OpenAI from 'openai';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { hashApiKey } from '@pingtoken/shared/key-format';
+import type { Limits } from '@pingtoken/shared/limits';
 import {
   eventually,
   startGateway,
@@ -298,13 +300,19 @@ describe('a call with an idempotency key', () => {
     expect(statuses).toEqual([200, 200, 429]);
     const elsewhere = fixture.config.addKey({ idempotency: true });
     await send({ apiKey: elsewhere });
-    fixture.config.restrict(elsewhere, { ...NO_LIMITS, addressRanges: ['203.0.113.0/24'] });
+    restrict(elsewhere, { ...NO_LIMITS, addressRanges: ['203.0.113.0/24'] });
     // The config of a connection's last call is forgotten with the next catalogue.
     expect((await send({ apiKey: elsewhere })).status).toBe(403);
   });
 });
 
-const NO_LIMITS = {
+function restrict(apiKey: string, limits: Limits): void {
+  const { accounts } = fixture.config;
+  const account = accounts.get(hashApiKey(apiKey));
+  if (account) accounts.set(hashApiKey(apiKey), { ...account, apiKey: { ...account.apiKey, limits } });
+}
+
+const NO_LIMITS: Limits = {
   ...{ requestsPerMinute: null, requestsPerDay: null, tokensPerMinute: null, tokensPerDay: null },
   ...{ concurrentCalls: null, modelIds: null, operations: null, addressRanges: null },
 };

@@ -150,12 +150,6 @@ export class MemoryConfig implements Snapshot {
     if (account) this.accounts.set(hash, { ...account, apiKey: { ...account.apiKey, status: 'revoked' } });
   }
 
-  restrict(bearer: string, limits: ConfigObjectOf<'api-key'>['limits']): void {
-    const hash = hashApiKey(bearer);
-    const account = this.accounts.get(hash);
-    if (account) this.accounts.set(hash, { ...account, apiKey: { ...account.apiKey, limits } });
-  }
-
   addModel(
     name: string,
     operation: Operation,
@@ -274,10 +268,7 @@ export const ENVIRONMENT: FixtureEnvironment = {
   // Loading the tokenizer takes long where many tests run at once.
   ESTIMATE_TIMEOUT_MS: 25_000,
   BATCH_POLL_INTERVAL_MS: 50,
-  REDIS_URL: undefined,
-  IDEMPOTENCY_WINDOW_MS: 60_000,
-  REPLAY_MAX_ANSWER_BYTES: 1024 * 1024,
-  REPLAY_MAX_BYTES: 16 * 1024 * 1024,
+  ...{ REDIS_URL: undefined, IDEMPOTENCY_WINDOW_MS: 60_000, REPLAY_MAX_ANSWER_BYTES: 1e6, REPLAY_MAX_BYTES: 1e7 },
 };
 
 /** A whole gateway over HTTP, with config and spool in memory. */
