@@ -32,7 +32,7 @@ export function createRepeatMeter(options: RepeatMeterOptions): RepeatMeter {
   const factsOf = createFactsMemo(clientSealers, trustedProxies);
   return {
     record: async (call, repeated) => {
-      const share = limits.admit(call, countTokens(repeated.usage));
+      const share = await limits.admit(call, countTokens(repeated.usage));
       if (share !== undefined && isRefusal(share)) return share;
       const held = await money?.reserveRepeat(call, repeated);
       if (held !== undefined && isRefusal(held)) {

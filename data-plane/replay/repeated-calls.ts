@@ -24,8 +24,12 @@ export async function claimRepeat(
 }
 
 /** A repeat is a request, which counts as one; its tokens were counted when the first answer was made. */
-function repeatAnswer(call: Admitted, answer: KeptAnswer, tools: ReplayTools): Refusal | typeof ANSWERED {
-  const share = tools.limits.admit(call, 0);
+async function repeatAnswer(
+  call: Admitted,
+  answer: KeptAnswer,
+  tools: ReplayTools,
+): Promise<Refusal | typeof ANSWERED> {
+  const share = await tools.limits.admit(call, 0);
   if (share !== undefined && isRefusal(share)) return share;
   share?.settle({});
   if (answer.isTooLong) return refuse('idempotency_answer_too_long', 'Idempotency-Key');
