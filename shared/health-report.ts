@@ -11,6 +11,9 @@ export const HEALTH_REPORT_INTERVAL_MS = 15_000;
 /** Entries of each kind at most; what is blocked goes first. */
 export const MAX_REPORTED = 1_000;
 
+/** Models of longer names are not told of. */
+export const MAX_MODEL_LENGTH = 256;
+
 /** Longer is told as this. */
 export const MAX_REPORTED_MS = 365 * 86_400_000;
 
@@ -34,7 +37,7 @@ const parkedCredentialSchema = z.strictObject({
 const coolDownSchema = z.strictObject({
   credentialId: id,
   credentialSeq: z.int().positive(),
-  upstreamModel: z.string().max(256),
+  upstreamModel: z.string().max(MAX_MODEL_LENGTH),
   blockedForMs: durationMs,
   /** By the provider, and not guessed. */
   isStated: z.boolean(),

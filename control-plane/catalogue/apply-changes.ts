@@ -8,7 +8,7 @@ import { beginOf, isSame, type CatalogueChange } from './catalogue-diff.js';
 import { planModel, planProvider } from './catalogue-service.js';
 import { installPlan, type InstallSettings } from './install.js';
 
-export interface ApplyOptions {
+interface ApplyOptions {
   readonly now: Date;
   readonly effectiveFrom: Date;
   readonly announceAt: Date;

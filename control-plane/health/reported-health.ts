@@ -7,12 +7,12 @@ interface Reported {
   readonly blockedUntil: Date;
 }
 
-export interface ReportedCredential extends Reported {
+interface ReportedCredential extends Reported {
   readonly since: Date;
   readonly providerStatus: number | null;
 }
 
-export interface ReportedCoolDown extends Reported {
+interface ReportedCoolDown extends Reported {
   readonly upstreamModel: string;
   readonly isStated: boolean;
 }
@@ -40,7 +40,7 @@ export interface DataPlaneHealth {
   readonly targets: ReadonlyMap<string, ReportedTarget>;
 }
 
-export const coolDownKey = (credentialId: string, upstreamModel: string): string => `${credentialId} ${upstreamModel}`;
+const coolDownKey = (credentialId: string, upstreamModel: string): string => `${credentialId} ${upstreamModel}`;
 
 interface Row {
   readonly data_plane_id: string;
@@ -116,7 +116,7 @@ function toTarget(row: Row): Omit<ReportedTarget, keyof Reported> {
 }
 
 /** A target as it is called: the same one with another credential is another one to health. */
-export interface CalledTarget {
+interface CalledTarget {
   readonly id: string;
   readonly credentialId: string;
   readonly upstreamModel: string;

@@ -117,7 +117,7 @@ async function supersede(
   return supersedeCard(transaction, { card, versions: earlier }, { head, prices, now });
 }
 
-export interface SupersedingVersion {
+interface SupersedingVersion {
   readonly head: VersionHead;
   readonly prices: CardPrices;
   readonly now: Date;

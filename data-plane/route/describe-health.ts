@@ -1,4 +1,4 @@
-import { MAX_REPORTED, MAX_REPORTED_MS, type ReportedHealth } from '@pingtoken/shared/health-report';
+import { MAX_MODEL_LENGTH, MAX_REPORTED, MAX_REPORTED_MS, type ReportedHealth } from '@pingtoken/shared/health-report';
 import type { Parking } from './parking.js';
 import type { TargetState } from './target-state.js';
 
@@ -12,7 +12,7 @@ export interface CoolDown {
 }
 
 /** What is known of the providers, as it is kept: targets by their id, parked by credential. */
-export interface KnownHealth {
+interface KnownHealth {
   readonly targets: ReadonlyMap<string, TargetState>;
   readonly parked: ReadonlyMap<string, Parking>;
   /** By `<credential> <upstream model>`. */
@@ -45,6 +45,7 @@ function describeCoolDown(key: string, coolDown: CoolDown, now: number): Reporte
   if (until <= now || credentialSeq === undefined) return [];
   const space = key.indexOf(' ');
   const [credentialId, upstreamModel] = [key.slice(0, space), key.slice(space + 1)];
+  if (upstreamModel.length > MAX_MODEL_LENGTH) return [];
   return [{ credentialId, credentialSeq, upstreamModel, blockedForMs: remaining(until, now), isStated }];
 }
 
