@@ -14,7 +14,7 @@ import type { InstallSettings } from './install.js';
 import { readStanding } from './read-standing.js';
 
 /** `shipped`: the price list of this release. `library`: the price library that is installed, which may be newer. */
-export const CATALOGUE_SOURCES = ['shipped', 'library'] as const;
+const CATALOGUE_SOURCES = ['shipped', 'library'] as const;
 export type CatalogueSource = (typeof CATALOGUE_SOURCES)[number];
 
 const importInput = z

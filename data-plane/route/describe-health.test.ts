@@ -59,7 +59,7 @@ describe('what is told of health', () => {
     expect(report.coolDowns).toEqual([
       { credentialId: cooling.credentialId, credentialSeq: 7, upstreamModel, blockedForMs: 19_940, isStated: true },
     ]);
-    expect(report.targets[0]).toMatchObject({ targetId: open.targetId, isBreakerOpen: true, attempts: 5, failures: 5 });
+    expect(report.targets[0]).toMatchObject({ targetId: open.targetId, isBreakerOpen: true, requestsPerMinute: 5 });
     expect(report.targets.find(({ targetId }) => targetId === well.targetId)).toMatchObject({
       ...{ isBreakerOpen: false, blockedForMs: 0, attempts: 1, failures: 0, requestsPerMinute: 1, latencyMs: null },
     });
