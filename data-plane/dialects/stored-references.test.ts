@@ -9,7 +9,8 @@ type Operation = Parameters<typeof findStoredReferences>[1];
 
 function find(dialect: Dialect, operation: Operation, body: string): readonly string[] {
   const bytes = Buffer.from(body);
-  return findStoredReferences(dialect, operation, bytes).map(({ kind, field, id, range }) => {
+  const found = findStoredReferences(dialect, operation, bytes).filter(({ isGiven }) => isGiven !== true);
+  return found.map(({ kind, field, id, range }) => {
     const raw: unknown = JSON.parse(bytes.toString('utf8', range.start, range.end));
     if (id !== undefined) expect(raw).toBe(id);
     return `${kind} ${field} ${id ?? '?'}`;
@@ -41,6 +42,8 @@ const NAMED: readonly (readonly [Dialect, Operation, string, ...string[]])[] = [
   ['openai', 'responses', '{"input":[{"type":"message","id":"msg_1","type":"item_reference"}]}', 'item id msg_1'],
   ['openai', 'responses', '{"input":[{"type":"item_reference","id":"msg_1","type":"message"}]}', 'item id msg_1'],
   ['openai', 'responses', '{"input":[{"type":"image_generation_call","id":"ig_1"}]}', 'item id ig_1'],
+  ['openai', 'responses', '{"input":[{"type":"reasoning","id":"rs_1","summary":[]}]}', 'item id rs_1'],
+  ['openai', 'responses', '{"input":[{"type":"web_search_call","id":"ws_1","status":"completed"}]}', 'item id ws_1'],
   ['openai', 'responses', '{"input":[{"content":[{"type":"input_image","file_id":"file-1"}]}]}', 'file file_id file-1'],
   ['openai', 'responses', '{"input":[{"output":[{"type":"input_file","file_id":"file-1"}]}]}', 'file file_id file-1'],
   [
@@ -168,7 +171,7 @@ const SILENT: readonly (readonly [Dialect, Operation, string])[] = [
   ['openai', 'responses', '{"input":[{"type":"message","id":"msg_1","role":"assistant","content":[]}]}'],
   ['openai', 'responses', '{"input":[{"id":"msg_1","role":"assistant","content":[]}]}'],
   ['openai', 'responses', '{"input":[{"type":"function_call","id":"fc_1","call_id":"call_1","arguments":"{}"}]}'],
-  ['openai', 'responses', '{"input":[{"type":"reasoning","id":"rs_1","summary":[]}]}'],
+  ['openai', 'responses', '{"input":[{"type":"reasoning","id":"of-another-form","summary":[]}]}'],
   ['openai', 'responses', '{"input":[{"type":"image_generation_call","id":"ig_1","result":"iVBO"}]}'],
   ['openai', 'responses', '{"tools":[{"type":"code_interpreter","container":{"type":"auto"}}]}'],
   ['openai', 'speech', '{"voice":"alloy"}'],

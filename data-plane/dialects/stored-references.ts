@@ -29,6 +29,8 @@ export interface StoredReference {
   readonly id: string | undefined;
   /** Of the JSON value, quotes included. */
   readonly range: Range;
+  /** The thing is given too: the id is not needed, and may be left out. */
+  readonly isGiven?: true;
 }
 
 /**
@@ -185,9 +187,9 @@ function idsOf(bytes: Buffer, range: Range): readonly Pick<StoredReference, 'id'
 }
 
 /**
- * Items of an earlier response that are named and not given: references, also those that leave their type out, and pictures
- * that are to be changed. What the model thought is named by its id too, but comes with every answer that is given back, and
- * the caller could not leave it out.
+ * Items of an earlier response: those that are named and not given are references, also those that leave their type out, and
+ * pictures that are to be changed. What the model thought, and what tools of the provider's have done, is given in part only:
+ * the provider looks for the rest by its id. A message, a call of the caller's own tools and its result are given whole.
  */
 function itemOf(bytes: Buffer, { members, parent }: FoundObject): readonly StoredReference[] {
   if (parent !== 'input') return NONE;
@@ -197,12 +199,23 @@ function itemOf(bytes: Buffer, { members, parent }: FoundObject): readonly Store
     types.includes('item_reference') ||
     (types.every((type) => type === null) && !has('role', 'content')) ||
     (types.includes('image_generation_call') && !has('result'));
-  if (!isReference) return NONE;
+  const isGiven = types.every((type) => type === null || GIVEN_WHOLE.has(type));
   return members.flatMap(({ key, range }): readonly StoredReference[] => {
     const id = key === 'id' ? readValue(bytes, range) : null;
-    return id === null ? NONE : [{ kind: 'item', field: 'id', id: typeof id === 'string' ? id : undefined, range }];
+    if (id === null) return NONE;
+    // What is no id of the vendor's form nobody looks for there.
+    if (!isReference && (typeof id !== 'string' || !VENDOR_ID.test(id))) return NONE;
+    const item = { kind: 'item', field: 'id', id: typeof id === 'string' ? id : undefined, range } as const;
+    return [!isReference && isGiven ? { ...item, isGiven } : item];
   });
 }
+
+const GIVEN_WHOLE: ReadonlySet<unknown> = new Set([
+  ...['message', 'function_call', 'function_call_output', 'custom_tool_call', 'custom_tool_call_output'],
+  // With its picture; without, it is a reference.
+  'image_generation_call',
+]);
+const VENDOR_ID = /^[a-z]{2,5}_/;
 
 function readValue(bytes: Buffer, { start, end }: Range): unknown {
   return parseJson(bytes.toString('utf8', start, end));

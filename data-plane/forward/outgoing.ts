@@ -14,6 +14,7 @@ import type { Endpoint } from '../endpoints.js';
 import { findStoredReferences, type StoredReference } from '../dialects/stored-references.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { PlannedAttempt, Routed } from '../route/route.js';
+import type { AccountOf } from '../resources/accounts.js';
 import { isSameAccount, openIds, type OpenedIds } from '../resources/opened-ids.js';
 import { createResponseIdSealer } from '../resources/response-ids.js';
 import { idSealerOf } from '../resources/sealed-id.js';
@@ -69,11 +70,12 @@ export function createPreparer(routed: Routed, given: MeteredRequest): (attempt:
   let asked: ChatRequest | Refusal | undefined;
   const references = storedReferences(routed, given);
   const opened = openedIds(routed, given, references);
-  const request = opened?.request ?? given;
-  const [stored] = opened?.left ?? references;
+  const [stored] = opened?.left ?? references.filter(({ isGiven }) => isGiven !== true);
   return (attempt) => {
-    if (opened !== undefined && !isKeptBy(attempt, opened)) return refuseStored(opened.first);
+    const bound = opened?.bound;
+    if (bound !== undefined && !isSameAccount(bound.account, placeOf(attempt))) return refuseStored(bound.first);
     if (stored !== undefined && !isOwnAccount(routed, attempt)) return refuseStored(stored);
+    const request = opened?.requestFor(placeOf(attempt)) ?? given;
     if (attempt.provider.dialect === request.dialect) return relayed(routed, request, attempt);
     if (routed.operation === 'embeddings') return convertEmbeddings(request, attempt);
     if (routed.operation === 'count-tokens') return convertCount(request, attempt);
@@ -90,17 +92,18 @@ function storedReferences({ operation }: Routed, request: MeteredRequest): reado
 
 /** What the tenant itself has had kept it knows by sealed ids. */
 function openedIds(
-  { account }: Routed,
+  { account, endpoint }: Routed,
   request: MeteredRequest,
   references: readonly StoredReference[],
 ): OpenedIds | undefined {
+  if (endpoint.name !== 'model-call') return undefined;
   if (references.length === 0 || request.dialect !== 'openai' || request.bodyKind !== 'json') return undefined;
   const sealer = idSealerOf(account.tenant);
-  return sealer === undefined ? undefined : openIds(sealer, request, references);
+  return sealer === undefined ? undefined : openIds(sealer, { request, operation: endpoint.operation }, references);
 }
 
-function isKeptBy({ provider, credentialId }: PlannedAttempt, { account }: OpenedIds): boolean {
-  return isSameAccount(account, { providerId: provider.id, credentialId });
+function placeOf({ provider, credentialId }: PlannedAttempt): Pick<AccountOf, 'providerId' | 'credentialId'> {
+  return { providerId: provider.id, credentialId };
 }
 
 function isOwnAccount({ catalogue, account }: Routed, { credentialId }: PlannedAttempt): boolean {
@@ -112,15 +115,20 @@ function refuseStored({ field }: StoredReference): Refusal {
   return refuse('not_found', field, `What the field "${field}" names is not there.`);
 }
 
-/** A response is kept by the provider, in an account that others share. */
+/** A response is kept by the provider, in an account that others share; so is an answer that is spoken. */
 function responseIdEditor(
-  { account, model }: Routed,
+  { account, model, operation }: Routed,
+  { bytes }: MeteredRequest,
   { provider, credentialId }: PlannedAttempt,
 ): Outgoing['editAnswer'] {
-  const sealer = idSealerOf(account.tenant);
+  const isKept = operation === 'responses' || (operation === 'chat-completions' && bytes.includes(AUDIO_MARK));
+  const sealer = isKept ? idSealerOf(account.tenant) : undefined;
   if (sealer === undefined) return undefined;
   return () => createResponseIdSealer(sealer, { providerId: provider.id, credentialId, model });
 }
+
+/** Answers are spoken only where the request says so. https://platform.openai.com/docs/guides/audio */
+const AUDIO_MARK = Buffer.from('"audio"');
 
 function relayed(routed: Routed, request: MeteredRequest, attempt: PlannedAttempt): Outgoing {
   const { upstreamModel } = attempt;
@@ -135,7 +143,7 @@ function relayed(routed: Routed, request: MeteredRequest, attempt: PlannedAttemp
     headers: dialect === 'anthropic' ? { ...headers, ...versionHeaders(routed) } : headers,
     body: capped(edit(request, upstreamModel, routed.account.tenant), routed, upstreamModel),
     translation: undefined,
-    editAnswer: routed.operation === 'responses' ? responseIdEditor(routed, attempt) : undefined,
+    editAnswer: dialect === 'openai' ? responseIdEditor(routed, request, attempt) : undefined,
   };
 }
 

@@ -9,6 +9,7 @@ const account = { providerId: randomUUID(), credentialId: randomUUID(), model: '
 const seal = (rawId: string) => sealer.seal({ ...account, kind: 'response', rawId });
 const first = 'resp_68af4030592c81938ec0a5fbab4a3e9f';
 const second = 'resp_previous-1';
+const sealItem = (rawId: string) => sealer.seal({ ...account, kind: 'item', rawId });
 
 function run(pieces: readonly Buffer[]): string {
   const ids = createResponseIdSealer(sealer, account);
@@ -21,10 +22,9 @@ const STREAM = `event: response.created\r\ndata: {"type":"response.created","res
 describe('the ids of responses', () => {
   it('are sealed where a member is one, and no other byte changes', () => {
     const sealed = run([Buffer.from(BODY)]);
-    const expected = BODY.replace(`"id":"${first}"`, `"id":"${seal(first)}"`).replace(
-      `"${second}"`,
-      `"${seal(second)}"`,
-    );
+    const expected = BODY.replace(`"id":"${first}"`, `"id":"${seal(first)}"`)
+      .replace(`"${second}"`, `"${seal(second)}"`)
+      .replace('"msg_1"', `"${sealItem('msg_1')}"`);
     expect(sealed).toBe(expected);
     const parsed = JSON.parse(sealed) as { id: string; previous_response_id: string };
     expect(sealer.open(parsed.id, ['response'])?.rawId).toBe(first);
@@ -50,6 +50,26 @@ describe('the ids of responses', () => {
       }),
     );
     expect(run(Array.from(bytes, (byte) => Buffer.of(byte)))).toBe(whole);
+  });
+
+  it('of items too, wherever a stream names them, and what only looks alike stays', () => {
+    const text = `data: {"item_id":"msg_a1","item":{"id":"rs_b2"},"call_id":"call_1","x":{"id":"conv_1"},"delta":"\\"id\\":\\"msg_a1\\""}\n\n`;
+    const sealed = run([Buffer.from(text)]);
+    expect(sealed).toBe(
+      text.replace('"msg_a1"', `"${sealItem('msg_a1')}"`).replace('"rs_b2"', `"${sealItem('rs_b2')}"`),
+    );
+    expect(sealItem('msg_a1')).toMatch(/^msg_/);
+    expect(sealer.open(sealItem('rs_b2'), ['item'])).toMatchObject({ rawId: 'rs_b2', ...account });
+    // A prefix that is not its own is another spelling.
+    expect(sealer.open(sealItem('rs_b2').replace('rs_', 'msg_'), ['item'])).toBeUndefined();
+    expect(sealer.open(sealItem('rs_b2'), ['response'])).toBeUndefined();
+  });
+
+  it('are told of as they pass', () => {
+    const told: string[] = [];
+    const ids = createResponseIdSealer(sealer, account, { onResponse: (rawId) => told.push(rawId) });
+    for (const byte of Buffer.from(`{"previous_response_id":"${second}"}${STREAM}`)) ids.push(Buffer.of(byte));
+    expect(told).toEqual([first]);
   });
 
   it('hold back no more than an id could be long', () => {

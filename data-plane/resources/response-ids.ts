@@ -2,8 +2,9 @@ import type { AccountOf } from './accounts.js';
 import type { IdSealer } from './sealed-id.js';
 
 /**
- * Seals the ids of responses in an answer as it passes, whole body or stream: the values of the members that hold one, and
- * no other byte. A quote that stands in a text is escaped, so what looks like such a member outside of a text is one.
+ * Seals the ids of responses, of their items and of spoken answers in an answer as it passes, whole body or stream: the values
+ * of the members that hold one, and no other byte. A quote that stands in a text is escaped, so what looks like such a member
+ * outside of a text is one.
  * https://platform.openai.com/docs/api-reference/responses/object
  */
 export interface ResponseIdSealer {
@@ -12,25 +13,52 @@ export interface ResponseIdSealer {
   end(): Buffer;
 }
 
-const ID = /"(resp_[A-Za-z0-9_-]{1,500})"/g;
+export interface ResponseIdSealerOptions {
+  /** Called with the provider's id of each response, not of those that it names, before the piece that names it goes on. */
+  readonly onResponse?: (rawId: string) => void;
+}
+
+/**
+ * What ids of items begin with, by the vendor's types of items; those of conversations, containers and the like are no items.
+ * https://platform.openai.com/docs/api-reference/responses/list
+ */
+const ITEM_PREFIXES = [
+  ...['msg', 'rs', 'fc', 'fco', 'ctc', 'ctco', 'ws', 'fs', 'ci', 'ig', 'cu', 'cuo', 'mcp', 'mcpl', 'mcpr', 'mcpa'],
+  ...['lsh', 'lsho', 'sh', 'sho', 'ap', 'apo', 'cmp', 'tsc', 'tso', 'item'],
+];
+const PREFIX = `(?:resp|audio|${ITEM_PREFIXES.join('|')})_`;
+
+const ID = new RegExp(`"(${PREFIX}[A-Za-z0-9_-]{1,500})"`, 'g');
 /** The member that a value belongs to. */
-const MEMBER_BEFORE = /(?:^|[^\\])"(?:id|previous_response_id|response_id)"\s*:\s*$/;
+const MEMBER_BEFORE =
+  /(?:^|[^\\])"(id|item_id|previous_response_id|response_id|approval_request_id|first_id|last_id)"\s*:\s*$/;
 /** What may become an id with the next bytes. */
-const UNFINISHED = /"(?:r(?:e(?:s(?:p(?:_[A-Za-z0-9_-]{0,500})?)?)?)?)?$/;
+const UNFINISHED = /"(?:[a-z]{0,5}|[a-z]{2,5}_[A-Za-z0-9_-]{0,500})$/;
 /** Its last quote is no beginning. */
-const FINISHED = /"resp_[A-Za-z0-9_-]{1,500}"$/;
-const MAX_TAIL_CHARACTERS = 512;
-const MARK = Buffer.from('resp_');
-const QUOTE = 0x22;
+const FINISHED = new RegExp(`"${PREFIX}[A-Za-z0-9_-]{1,500}"$`);
+const MAX_TAIL_CHARACTERS = 520;
 /** Longer than any of the members with the blanks about its colon. */
 const CONTEXT_CHARACTERS = 64;
 
-export function createResponseIdSealer(sealer: IdSealer, account: AccountOf): ResponseIdSealer {
+export function createResponseIdSealer(
+  sealer: IdSealer,
+  account: AccountOf,
+  { onResponse }: ResponseIdSealerOptions = {},
+): ResponseIdSealer {
   let held = '';
   let context = '';
+  // Every event of a stream names its item.
+  const sealed = new Map<string, string>();
   // Of a thing that stands for its account nothing else goes in: one response has one id.
   const { providerId, credentialId, model } = account;
-  const seal = (rawId: string): string => sealer.seal({ kind: 'response', providerId, credentialId, model, rawId });
+
+  function seal(rawId: string, member: string): string {
+    const kind = rawId.startsWith('resp_') ? 'response' : rawId.startsWith('audio_') ? 'audio' : 'item';
+    if (kind === 'response' && member === 'id') onResponse?.(rawId);
+    const known = sealed.get(rawId) ?? sealer.seal({ kind, providerId, credentialId, model, rawId });
+    sealed.set(rawId, known);
+    return known;
+  }
 
   function take(text: string): Buffer {
     const seen = context + text;
@@ -38,20 +66,14 @@ export function createResponseIdSealer(sealer: IdSealer, account: AccountOf): Re
     context = seen.slice(-CONTEXT_CHARACTERS);
     const edited = text.replace(ID, (whole, rawId: string, at: number) => {
       const before = seen.slice(Math.max(0, shift + at - CONTEXT_CHARACTERS), shift + at);
-      return MEMBER_BEFORE.test(before) ? `"${seal(rawId)}"` : whole;
+      const [, member] = MEMBER_BEFORE.exec(before) ?? [];
+      return member === undefined ? whole : `"${seal(rawId, member)}"`;
     });
     return Buffer.from(edited, 'latin1');
   }
 
   return {
     push: (chunk) => {
-      // Most pieces of a stream hold none, nor its beginning.
-      if (held === '' && !chunk.includes(MARK) && chunk.lastIndexOf(QUOTE) < chunk.length - MARK.length) {
-        context = (context + chunk.toString('latin1', Math.max(0, chunk.length - CONTEXT_CHARACTERS))).slice(
-          -CONTEXT_CHARACTERS,
-        );
-        return chunk;
-      }
       const text = held + chunk.toString('latin1');
       const end = unfinishedAt(text);
       held = text.slice(end);

@@ -21,7 +21,7 @@ export interface KeptThing {
 }
 
 /**
- * `batch-input` is a file whose every line was judged, and the only kind that a batch can be made of; `batch-output` is one
+ * `item` is one of a response's input or output, `audio` an answer that was spoken. `batch-input` is a file whose every line was judged, and the only kind that a batch can be made of; `batch-output` is one
  * that a batch is billed from.
  */
 const KINDS = {
@@ -32,6 +32,9 @@ const KINDS = {
   part: { code: 5, prefix: 'part_' },
   batch: { code: 6, prefix: 'batch_' },
   response: { code: 7, prefix: 'resp_' },
+  // Of an item's id the vendor's own prefix stays, by which clients and providers tell what it is of.
+  item: { code: 8, prefix: '' },
+  audio: { code: 9, prefix: 'audio_' },
 } as const;
 export type KeptKind = keyof typeof KINDS;
 
@@ -81,17 +84,17 @@ export function idSealerOf(tenant: Pick<ConfigObjectOf<'tenant'>, 'pseudonymKey'
 export function createIdSealer(pseudonymKey: string): IdSealer {
   const keys = deriveKeys(pseudonymKey);
   return {
-    seal: (thing) => KINDS[thing.kind].prefix + sealBytes(keys, encode(thing)).toString('base64url'),
+    seal: (thing) => prefixOf(thing) + sealBytes(keys, encode(thing)).toString('base64url'),
     open: (id, kinds) => {
       if (typeof id !== 'string' || id.length > MAX_ID_CHARACTERS) return undefined;
-      const prefix = kinds.map((kind) => KINDS[kind].prefix).find((each) => id.startsWith(each));
+      const prefix = kinds.map((kind) => prefixOf({ kind, rawId: id })).find((each) => id.startsWith(each));
       const sealed = prefix === undefined ? '' : id.slice(prefix.length);
       const bytes = Buffer.from(sealed, 'base64url');
       // One thing has one id: no other spelling of the same bytes.
       if (sealed === '' || bytes.toString('base64url') !== sealed) return undefined;
       const plain = openBytes(keys, bytes);
       const thing = plain === undefined ? undefined : decode(plain);
-      return thing !== undefined && kinds.includes(thing.kind) ? thing : undefined;
+      return thing !== undefined && kinds.includes(thing.kind) && prefixOf(thing) === prefix ? thing : undefined;
     },
     tag: (providerId) =>
       createHmac('sha256', keys.tag).update(providerId).digest().subarray(0, TAG_BYTES).toString('base64url'),
@@ -104,6 +107,11 @@ export function createIdSealer(pseudonymKey: string): IdSealer {
       }
     },
   };
+}
+
+/** Of an item what stands before its own id. */
+function prefixOf({ kind, rawId }: Pick<KeptThing, 'kind' | 'rawId'>): string {
+  return kind === 'item' ? rawId.slice(0, rawId.indexOf('_') + 1) : KINDS[kind].prefix;
 }
 
 const TEXT_CONTEXT = 'kept-text';

@@ -86,6 +86,57 @@ describe('stored responses', () => {
     expect((await ask(ours, 'Go on', id)).previous_response_id).toBe(id);
   });
 
+  it('have items under ids of the tenant’s own, which can be listed, named and given back', async () => {
+    const first = await ask(ours, 'Hello');
+    const [message] = first.output;
+    expect(message?.id).toMatch(/^msg_[\w-]{100,}$/);
+    const listed = await ours.responses.inputItems.list(first.id, { order: 'asc' });
+    expect(listed.data).toHaveLength(1);
+    const itemId = listed.data.at(0)?.id ?? '';
+    expect(itemId.length).toBeGreaterThan(100);
+    expect((await ours.responses.inputItems.list(first.id, { after: itemId, order: 'asc' })).data).toEqual([]);
+    const input: OpenAI.Responses.ResponseInput = [
+      { type: 'item_reference', id: message?.id ?? '' },
+      { role: 'user', content: 'Go on' },
+    ];
+    const asking = (client: OpenAI, items: OpenAI.Responses.ResponseInput) =>
+      client.responses.create({ model: 'vendor/chat', input: items });
+    expect((await asking(ours, input)).status).toBe('completed');
+    // Given whole, as clients do with what they have heard.
+    const whole = first.output as OpenAI.Responses.ResponseInput;
+    expect((await asking(ours, [...whole, { role: 'user', content: 'Go on' }])).status).toBe('completed');
+    const calls = await callsDuring(async () => {
+      await expect(asking(theirs, input)).rejects.toMatchObject({ status: 404, param: 'id' });
+      const raw = { type: 'item_reference', id: 'msg_sim1_0' } as const;
+      await expect(asking(ours, [raw, { role: 'user', content: 'Go on' }])).rejects.toMatchObject({ status: 404 });
+      const thought = { type: 'reasoning', id: 'rs_sim1_0', summary: [] as never[] } as const;
+      await expect(asking(ours, [thought, { role: 'user', content: 'x' }])).rejects.toMatchObject({ status: 404 });
+      await expect(ours.responses.inputItems.list(first.id, { after: 'msg_sim1_0' })).rejects.toMatchObject({
+        status: 404,
+      });
+    });
+    expect(calls).toBe(0);
+  });
+
+  it('given back whole go to any account, without the ids that it would not know', async () => {
+    const first = await ask(ours, 'Hello');
+    const { config } = fixture.gateway;
+    const routes = [...config.routeList];
+    for (const [index, route] of routes.entries()) {
+      const targets = route.targets.map((target) => ({ ...target, credentialId: randomUUID() }));
+      config.routeList[index] = { ...route, targets };
+    }
+    const before = fixture.gateway.spool.starts.length;
+    const input = [...(first.output as OpenAI.Responses.ResponseInput), { role: 'user', content: 'Go on' } as const];
+    await ours.responses.create({ model: 'vendor/chat', input });
+    config.routeList.splice(0, Infinity, ...routes);
+    const { bodyBase64 } = await fixture.books.received(fixture.gateway.spool.starts[before]?.eventId ?? '');
+    const sent = JSON.parse(Buffer.from(bodyBase64, 'base64').toString()) as { input: object[] };
+    expect(sent.input).toHaveLength(2);
+    expect(sent.input[0]).not.toHaveProperty('id');
+    expect(sent.input[0]).toMatchObject({ type: 'message', role: 'assistant' });
+  });
+
   it('may hold a file of the tenant’s own, and none of another', async () => {
     const file = await upload(ours);
     const asking = (client: OpenAI, fileId: string) =>
