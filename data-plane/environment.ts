@@ -103,7 +103,7 @@ export const dataPlaneEnvironment = z.object({
     'Longest wait of a call for the control plane where what is leased of its wallet or budgets does not cover it; then it is answered with 503.',
   ),
   BATCH_POLL_INTERVAL_MS: milliseconds(10_000).describe(
-    'How soon after its submission a batch is asked whether it is over; each later wait is longer, up to five minutes.',
+    'How soon after its submission a batch, or a response in the background, is asked whether it is over; each later wait is longer, up to five minutes (a response: one).',
   ),
   REDIS_URL: z
     .url({ protocol: /^rediss?$/ })

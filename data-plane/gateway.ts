@@ -21,6 +21,7 @@ import { createObserver, createProbes, type Observer } from './observe.js';
 import { createRealtime } from './realtime/realtime.js';
 import { UPGRADE_HEADERS } from './realtime/refuse-upgrade.js';
 import { createRequestId, receive, type Received } from './receive.js';
+import { isInBackground } from './resources/background.js';
 import { createKeptThings, type KeptThings } from './resources/kept-things.js';
 import { createHealth, type Health } from './route/health.js';
 import { RetryBudgets } from './route/retry-budget.js';
@@ -238,6 +239,7 @@ function createStages({
     if (isRefusal(prepared)) return prepared;
     const { outgoing } = prepared;
     if (outgoing?.writeCount !== undefined) return countHere(prepared, outgoing, promptCounter);
+    if (isInBackground(prepared)) return kept.createInBackground(prepared);
     const call = await meter.begin(prepared);
     if (isRefusal(call)) return call;
     forwarder.forward(call);

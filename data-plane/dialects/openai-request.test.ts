@@ -200,17 +200,23 @@ describe('a request is refused', () => {
     expect(refusalOf(text)).toBe('invalid_request');
   });
 
-  it.each(['{"model":"a","background":true}', '{"model":"a","background":"true"}', '{"model":"a","background":1}'])(
-    'where a response is to be made in the background: %s',
+  it.each(['{"model":"a","background":"true"}', '{"model":"a","background":1}'])(
+    'where it cannot be told whether a response is to be made in the background: %s',
     (text) => {
-      expect(refusalOf(text, 'responses')).toBe('unsupported_field');
+      expect(refusalOf(text, 'responses')).toBe('invalid_request');
       expect(refusalOf(text.replace('background', 'Background'), 'responses')).toBe('duplicate_field');
     },
   );
 
   it('where it names the end user in a case that some providers read too', () => {
     expect(refusalOf('{"model":"a","User":"ada"}')).toBe('duplicate_field');
-    expect(refusalOf('{"model":"a","background":false}', 'responses')).toBe('accepted');
+    for (const [background, inBackground] of [
+      ['true', true],
+      ['false', false],
+      ['null', false],
+    ] as const) {
+      expect(read(`{"model":"a","background":${background}}`, 'responses').inBackground).toBe(inBackground);
+    }
   });
 });
 

@@ -18,6 +18,8 @@ export interface OpenAiRequest {
   /** The alias that the caller named. */
   readonly model: string;
   readonly streamed: boolean;
+  /** It is to be gone on with when its caller has left, and asked for later. */
+  readonly inBackground: boolean;
   /** The usage at the end of a stream is for the caller to see: it asked for it, or this operation always has it. */
   readonly asksForUsage: boolean;
   /** What is charged where the answer reports nothing; see {@link assumedUsage}. */
@@ -73,7 +75,8 @@ export function readOpenAiRequest(bytes: Buffer, operation: ReportingOperation):
   const modelRange = scan.values.get('model');
   if (!isModelName(model) || modelRange === undefined) return invalidField('model');
   if (!isFlag(stream)) return invalidField('stream');
-  if (operation === 'responses' && (fields['background'] ?? false) !== false) return refuseBackground();
+  const { background } = fields;
+  if (!isFlag(background)) return invalidField('background');
   const hasUsageOption = operation === 'chat-completions' || operation === 'completions';
   const range = hasUsageOption ? scan.values.get('stream_options') : undefined;
   const place = locateStreamOptions(bytes, fields['stream_options'], range);
@@ -84,6 +87,7 @@ export function readOpenAiRequest(bytes: Buffer, operation: ReportingOperation):
     bytes,
     model,
     streamed: stream === true || (operation === 'speech' && fields['stream_format'] === 'sse'),
+    inBackground: background === true,
     asksForUsage: !hasUsageOption || (place.kind === 'object' && place.asksForUsage),
     assumedUsage: assumedUsage(operation, fields),
     places: {
@@ -93,11 +97,6 @@ export function readOpenAiRequest(bytes: Buffer, operation: ReportingOperation):
       endUser: endUserPlaces('openai', scan.values),
     },
   };
-}
-
-function refuseBackground(): Refusal {
-  const reason = 'Responses cannot be made in the background here: what they use would be known when the call is over.';
-  return refuse('unsupported_field', 'background', reason);
 }
 
 function locateStreamOptions(bytes: Buffer, value: unknown, range: Range | undefined): StreamOptionsPlace | Refusal {

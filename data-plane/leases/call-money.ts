@@ -72,8 +72,7 @@ export function createCallMoney(keeper: Pick<LeaseKeeper, 'reserve' | 'settle'>)
       const amount = price.atMost();
       const room = answerRoomOf(call, price);
       const budgetIds = budgetsOf(account, catalogue, currency);
-      const unbounded =
-        account.tenant.billingMode === 'postpaid' && budgetIds.length === 0 ? undefined : refuseUnbounded(call);
+      const unbounded = paysInAdvance(account, budgetIds) ? refuseUnbounded(call) : undefined;
       if (unbounded !== undefined) return unbounded;
       const scopes = { tenantId: account.tenant.id, currency, budgetIds };
       const reservation = await keeper.reserve({ ...scopes, amount, least: room?.least, at });
@@ -107,8 +106,13 @@ function priceOfRepeat(call: Admitted, { usage, serviceTier, priceShare: share }
   }
 }
 
+/** Whether what it uses has to be bounded before it is. */
+export function paysInAdvance({ tenant }: Account, budgetIds: readonly string[]): boolean {
+  return tenant.billingMode !== 'postpaid' || budgetIds.length > 0;
+}
+
 /** What a provider does by itself, as often as it likes, cannot be paid for in advance. */
-function refuseUnbounded({ facts, operation, session }: Prepared): Refusal | undefined {
+export function refuseUnbounded({ facts, operation, session }: Prepared): Refusal | undefined {
   const hasPrompt = operation === 'chat-completions' || operation === 'completions' || operation === 'responses';
   if (facts === undefined || !hasPrompt || session !== undefined) return undefined;
   const field = providerToolsOf(facts.fields(), operation)?.unboundedField;

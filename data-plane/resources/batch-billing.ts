@@ -2,14 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { isRefusal, type Refusal } from '../http-error.js';
 import type { Spool } from '../meter/spool.js';
-import { createRequestId } from '../receive.js';
 import type { Snapshot } from '../snapshot.js';
 import type { BatchSubmission } from './batch-submission.js';
 import type { BatchRecord, BatchStore } from './batch-store.js';
 import type { JobCost, JobMoney } from './job-money.js';
-import { billBatch, readLines } from './bill-batch.js';
-import { BatchLookup, endOf } from './batch-lookup.js';
-import type { Exchanger, ProviderAccount } from './exchange.js';
+import { hasBeenOverFor, isResponseOver } from './bill-response.js';
+import { BatchLookup } from './batch-lookup.js';
+import { HELD_AT_MOST_MS, JobVisits, type FinishedOutput } from './job-visits.js';
+import type { Exchanger } from './exchange.js';
+import type { Json } from './show-things.js';
 
 export interface BatchBillingOptions {
   readonly store: BatchStore;
@@ -49,6 +50,15 @@ export interface BatchBilling {
   /** @param rawBatchId the provider's id of it; undefined where the provider may have it, or not */
   submitted(record: BatchRecord, rawBatchId: string | undefined): Promise<void>;
   /**
+   * The same in the middle of a stream: on disk when it returns, before its caller can know the response.
+   */
+  submittedNow(record: BatchRecord, rawResponseId: string): void;
+  /**
+   * Whether what is to be billed of a response is on its way to the ledger, so that it may be deleted. One that another data
+   * plane made is taken for billed when it has been over for long.
+   */
+  isBilled(rawResponseId: string, response: Json): Promise<boolean>;
+  /**
    * Bills a batch now that is over, whoever submitted it.
    * @returns whether the ledger has it; false where its output cannot be had, or the ledger does not confirm it in time
    */
@@ -56,32 +66,15 @@ export interface BatchBilling {
   close(): Promise<void>;
 }
 
-export interface FinishedOutput {
-  readonly rawBatchId: string;
-  readonly outputFileId: string;
-  /** Milliseconds since 1970. */
-  readonly endedAt: number;
-}
-
 const MAX_WAIT_MS = 300_000;
-/** A batch that no list shows so long after its submission was never made. */
-const LOST_AFTER_MS = 15 * 60_000;
-/** Longer than providers keep what a batch made. */
-const GIVEN_UP_AFTER_MS = 60 * 24 * 3_600_000;
+/** Responses are over sooner, and so is what is known of them at some providers. */
+const MAX_RESPONSE_WAIT_MS = 60_000;
+/** What the data plane that made it has billed by then, if it is alive. */
+const BILLED_ELSEWHERE_AFTER_MS = 5 * 60_000;
 /** The spool is safe from a power cut within 50 ms of a write. */
 const DURABLE_AFTER_MS = 1_000;
 /** A caller that deletes an output waits so long for the ledger. */
 const LEDGER_WAIT_MS = 10_000;
-/**
- * A batch is over after a day. Of one that is not, or that can be asked of nobody any more, the money goes back; should it be
- * billed after all, it is charged as a call without a lease is.
- */
-const HELD_AT_MOST_MS = 48 * 3_600_000;
-
-const OVER: ReadonlySet<unknown> = new Set(['completed', 'failed', 'expired', 'cancelled']);
-
-type Visit = 'done' | 'later';
-
 export function createBatchBilling(options: BatchBillingOptions): BatchBilling {
   return new PollingBilling(options);
 }
@@ -90,9 +83,14 @@ class PollingBilling implements BatchBilling {
   readonly #closing = new AbortController();
   readonly #watched = new Set<Promise<void>>();
   readonly #lookup: BatchLookup;
+  readonly #visits: JobVisits;
+  /** Made in the background here and not billed yet, by the provider's id. */
+  readonly #responses = new Map<string, BatchRecord>();
 
   constructor(private readonly options: BatchBillingOptions) {
-    this.#lookup = new BatchLookup({ ...options, signal: this.#closing.signal });
+    const { signal } = this.#closing;
+    this.#lookup = new BatchLookup({ ...options, signal });
+    this.#visits = new JobVisits({ ...options, lookup: this.#lookup, signal });
   }
 
   start(): void {
@@ -100,7 +98,9 @@ class PollingBilling implements BatchBilling {
     store.list().then(
       (records) => {
         for (const record of records) {
-          if (record.isReserving) this.drop(record);
+          // A response that nobody knows the id of was given to nobody, and no list has it.
+          const isLost = record.kind === 'response' && record.rawBatchId === null;
+          if (record.isReserving || isLost) this.drop(record);
           else this.#watch(record, this.#poll(record));
         }
       },
@@ -138,9 +138,28 @@ class PollingBilling implements BatchBilling {
     this.#watch(known, this.#poll(known));
   }
 
+  submittedNow(record: BatchRecord, rawResponseId: string): void {
+    const known = { ...record, rawBatchId: rawResponseId };
+    try {
+      this.options.store.putNow(known);
+    } catch (error) {
+      // As long as this process lives it is known all the same.
+      this.#report(record, error);
+    }
+    this.#watch(known, this.#poll(known));
+  }
+
+  async isBilled(rawResponseId: string, response: Json): Promise<boolean> {
+    const record = this.#responses.get(rawResponseId);
+    if (!isResponseOver(response)) return false;
+    if (record === undefined) return hasBeenOverFor(response, BILLED_ELSEWHERE_AFTER_MS);
+    await this.#visits.billResponse(record.submission, rawResponseId, response);
+    return true;
+  }
+
   async bill(submission: BatchSubmission, batch: FinishedOutput): Promise<boolean> {
     const account = this.#lookup.accountOf(submission);
-    if (account === undefined || (await this.#billOutput(account, submission, batch)) !== 'done') return false;
+    if (account === undefined || (await this.#visits.billOutput(account, submission, batch)) !== 'done') return false;
     const { inLedger } = this.options;
     const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(LEDGER_WAIT_MS)]);
     return (
@@ -169,19 +188,23 @@ class PollingBilling implements BatchBilling {
   async #poll(first: BatchRecord): Promise<void> {
     let record = first;
     let waitMs = this.options.pollIntervalMs;
+    const isResponse = first.kind === 'response';
+    if (isResponse && first.rawBatchId !== null) this.#responses.set(first.rawBatchId, first);
     while (await this.#waits(waitMs)) {
       try {
         record = await this.#holdNoLonger(record);
         record = await this.#findSubmitted(record);
-        if ((await this.#visit(record)) === 'done') {
+        if ((await this.#visits.visit(record)) === 'done') {
           if (await this.#isBooked()) await this.#release(record);
+          this.#responses.delete(record.rawBatchId ?? '');
+          this.#visits.forget(record.rawBatchId ?? '');
           return;
         }
       } catch (error) {
         if (this.#closing.signal.aborted) return;
         this.#report(record, error);
       }
-      waitMs = Math.min(waitMs * 1.5, MAX_WAIT_MS);
+      waitMs = Math.min(waitMs * 1.5, isResponse ? MAX_RESPONSE_WAIT_MS : MAX_WAIT_MS);
     }
   }
 
@@ -231,50 +254,9 @@ class PollingBilling implements BatchBilling {
     return !signal.aborted;
   }
 
-  async #visit(record: BatchRecord): Promise<Visit> {
-    const { submission, rawBatchId } = record;
-    const ageMs = Date.now() - submission.admittedAt;
-    const account = this.#lookup.accountOf(submission);
-    if (rawBatchId === null && ageMs > (account === undefined ? HELD_AT_MOST_MS : LOST_AFTER_MS)) return 'done';
-    if (ageMs > GIVEN_UP_AFTER_MS) {
-      this.options.logger.error({ batch: submission.submissionId }, 'a batch was never over and is not billed');
-      return 'done';
-    }
-    if (account === undefined || rawBatchId === null) return 'later';
-    const batch = await this.#lookup.get(account, `/batches/${encodeURIComponent(rawBatchId)}`);
-    if (!OVER.has(batch?.['status'])) return 'later';
-    const { output_file_id: outputFileId } = batch ?? {};
-    if (typeof outputFileId !== 'string') return 'done';
-    return this.#billOutput(account, submission, { rawBatchId, outputFileId, endedAt: endOf(batch) });
-  }
-
-  async #billOutput(
-    account: ProviderAccount,
-    submission: BatchSubmission,
-    { rawBatchId, outputFileId, endedAt }: FinishedOutput,
-  ): Promise<Visit> {
-    const { exchanger, spool, logger } = this.options;
-    const batch = submission.submissionId;
-    const path = `/files/${encodeURIComponent(outputFileId)}/content`;
-    const request = { method: 'GET', path, requestId: createRequestId(), signal: this.#closing.signal } as const;
-    const { status, body } = await exchanger.download(account, request);
-    if (status >= 200 && status < 300) {
-      const { billed, unreadable } = await billBatch({ submission, rawBatchId, endedAt }, readLines(body), spool);
-      if (unreadable > 0) logger.error({ batch, unreadable }, 'lines of a batch cannot be read and are not billed');
-      logger.info({ batch, billed }, 'a batch is billed');
-      return 'done';
-    }
-    // So that its connection can be used again.
-    await readToEnd(body);
-    if (status !== 404 && status !== 410) return 'later';
-    // It was deleted by its owner, which is possible only after it was billed.
-    logger.warn({ batch }, 'the output of a batch is gone');
-    return 'done';
-  }
-
   /** The answer to the submission was lost: the batch is in the provider's list, under our mark, or was never made. */
   async #findSubmitted(record: BatchRecord): Promise<BatchRecord> {
-    if (record.rawBatchId !== null) return record;
+    if (record.rawBatchId !== null || record.kind === 'response') return record;
     const rawBatchId = await this.#lookup.find(record);
     if (rawBatchId === undefined) return record;
     const known = { ...record, rawBatchId };
@@ -285,9 +267,4 @@ class PollingBilling implements BatchBilling {
   #report({ submission }: BatchRecord, error: unknown): void {
     this.options.logger.warn({ batch: submission.submissionId, reason: String(error) }, 'a batch waits to be billed');
   }
-}
-
-async function readToEnd(body: AsyncIterable<Buffer>): Promise<void> {
-  const pieces = body[Symbol.asyncIterator]();
-  while ((await pieces.next()).done !== true);
 }

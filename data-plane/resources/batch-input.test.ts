@@ -64,6 +64,7 @@ describe('the input of a batch', () => {
     ['another host', line({ url: 'https://elsewhere.example/v1/chat/completions' }), /^Line 1 \("url"\)/],
     ['two paths', `${line()}\n${line({ custom_id: 'b', url: '/v1/embeddings' })}`, /^Line 2: .*same url/],
     ['a stream', line({}, { stream: true }), /^Line 1 \("stream"\)/],
+    ['the background', line({}, { background: true }), /^Line 1 \("background"\)/],
     ['a name twice', `${line()}\n${line()}`, /^Line 2: .*custom_id/],
     ['no name', line({ custom_id: 7 }), /^Line 1 \("custom_id"\)/],
     ['bytes that are no text', Buffer.from([0x7b, 0xff, 0x7d]), /UTF-8/],
@@ -83,6 +84,7 @@ describe('the input of a batch', () => {
       outputTokens: 5_000 + 140 + 1,
       images: 0,
       webSearches: 0,
+      unboundedLines: 0,
     });
   });
 

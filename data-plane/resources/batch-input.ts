@@ -9,6 +9,7 @@ import type { Range, Splice } from '../dialects/json-scanner.js';
 import { assumedUsage } from '../dialects/operations/assumed-usage.js';
 import { findStoredReferences } from '../dialects/stored-references.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
+import { providerToolsOf } from '../leases/provider-tools.js';
 import { usageBoundsOf, type ModelLimits } from '../leases/usage-bounds.js';
 import { RequestLook } from '../route/request-facts.js';
 import { addLine, NO_REACH, type BatchReach } from './batch-reach.js';
@@ -40,7 +41,7 @@ const NEWLINE = 10;
 const SLICE_BYTES = 64 * 1024;
 
 const LINE_KEYS = new MeteredKeys('custom_id', 'method', 'url', 'body');
-const BODY_KEYS = new MeteredKeys('model', 'stream', ...END_USER_FIELDS.openai);
+const BODY_KEYS = new MeteredKeys('model', 'stream', 'background', ...END_USER_FIELDS.openai);
 
 interface Line {
   readonly customId: string;
@@ -51,6 +52,8 @@ interface Line {
   readonly storedField: string | undefined;
   /** The most that it can use. */
   readonly bounds: UsageBounds;
+  /** The provider may do something for it by itself, as often as it likes. */
+  readonly isUnbounded: boolean;
 }
 
 /**
@@ -75,7 +78,7 @@ export async function readBatchInput(file: Buffer, options: BatchInputOptions): 
     const fault = disagreement(line, first, customIds) ?? (customIds.size >= MAX_LINES ? TOO_MANY : undefined);
     if (fault !== undefined) return atLine(number, refuse('invalid_request', 'file', fault));
     customIds.add(line.customId);
-    reach = addLine(reach, line.bounds);
+    reach = addLine(reach, line.bounds, line.isUnbounded);
     models.push(shift(line.modelRange, start));
     if (line.storedField !== undefined) stored ??= { line: number, field: line.storedField };
     for (const splice of line.endUserSplices) endUsers.push({ ...splice, ...shift(splice, start) });
@@ -152,6 +155,7 @@ function readLine(bytes: Buffer, options: BatchInputOptions): Line | Refusal {
     modelRange: shift(body.modelRange, range.start),
     storedField: body.storedField,
     bounds: body.bounds,
+    isUnbounded: body.isUnbounded,
     endUserSplices: body.endUserSplices.map((splice) => ({ ...splice, ...shift(splice, range.start) })),
   };
 }
@@ -160,20 +164,23 @@ function readBody(
   bytes: Buffer,
   url: BatchEndpoint,
   { setting, limitsOf }: BatchInputOptions,
-): Pick<Line, 'model' | 'modelRange' | 'endUserSplices' | 'storedField' | 'bounds'> | Refusal {
+): Pick<Line, 'model' | 'modelRange' | 'endUserSplices' | 'storedField' | 'bounds' | 'isUnbounded'> | Refusal {
   const body = readJsonBody(bytes, BODY_KEYS);
   if (isRefusal(body)) return body;
   const { fields, scan } = body;
-  const { model, stream } = fields;
+  const { model, stream, background } = fields;
   const modelRange = scan.values.get('model');
   if (!isModelName(model) || modelRange === undefined) return invalid('model', 'A model is needed.');
   if (stream !== undefined && stream !== null && stream !== false) return invalid('stream', 'A batch has no streams.');
-  const [stored] = findStoredReferences('openai', BATCH_OPERATIONS[url], bytes);
+  if ((background ?? false) !== false) return invalid('background', 'A batch is in the background itself.');
+  const [stored] = findStoredReferences('openai', BATCH_OPERATIONS[url], bytes).filter(
+    ({ isGiven }) => isGiven !== true,
+  );
   return {
     model,
     modelRange,
     storedField: stored?.field,
-    bounds: boundsOf(bytes, { operation: BATCH_OPERATIONS[url], model }, limitsOf(model)),
+    ...boundsOf(bytes, { operation: BATCH_OPERATIONS[url], model }, limitsOf(model)),
     endUserSplices: endUserSplices({ dialect: 'openai', bytes, values: scan.values, setting }),
   };
 }
@@ -183,11 +190,15 @@ function boundsOf(
   body: Buffer,
   { operation, model }: { readonly operation: (typeof BATCH_OPERATIONS)[BatchEndpoint]; readonly model: string },
   limits: ModelLimits | undefined,
-): UsageBounds {
+): Pick<Line, 'bounds' | 'isUnbounded'> {
   const request = { headers: {} };
   const look = { operation, model, body, request, dialect: 'openai', streamed: false, admittedAt: 0 } as const;
   const facts = new RequestLook(look);
-  return usageBoundsOf({ operation, body, facts, assumedUsage: assumedUsage(operation, facts.fields()) }, limits);
+  const fields = facts.fields();
+  return {
+    bounds: usageBoundsOf({ operation, body, facts, assumedUsage: assumedUsage(operation, fields) }, limits),
+    isUnbounded: providerToolsOf(fields, operation)?.unboundedField !== undefined,
+  };
 }
 
 function invalid(field: string, message: string): Refusal {

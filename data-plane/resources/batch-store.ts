@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
 import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -7,15 +7,17 @@ import { parseJson } from '@pingtoken/shared/wire';
 import { batchSubmissionSchema } from './batch-submission.js';
 
 /**
- * A batch that is to be billed by this data plane, from before money is asked for it until its last line is in the ledger and
+ * A batch, or a response in the background, that is to be billed by this data plane, from before money is asked for it until its last line is in the ledger and
  * what is left of the money has gone back.
  */
 export const batchRecordSchema = z.object({
   submission: batchSubmissionSchema,
   /** What marks it in the list of its provider; by this it is found again when nobody heard the answer to its submission. */
   mark: z.string().max(200),
-  /** The provider's id of it; null as long as no answer to its submission has come. */
+  /** The provider's id of it, named after the batch; null as long as no answer to its submission has come. */
   rawBatchId: z.string().max(512).nullable(),
+  /** Undefined for a batch. */
+  kind: z.literal('response').optional(),
   /** While money is asked for: nobody has been sent anything, and what was granted goes back. */
   isReserving: z.boolean().default(false),
 });
@@ -30,6 +32,11 @@ export interface BatchStore {
    * @throws the system's error
    */
   put(record: BatchRecord): Promise<void>;
+  /**
+   * The same, before anything else is done: for what is known in the middle of a stream.
+   * @throws the system's error
+   */
+  putNow(record: BatchRecord): void;
   remove(submissionId: string): Promise<void>;
 }
 
@@ -75,6 +82,17 @@ export function openBatchStore({ folder, logger }: { readonly folder: string; re
       }
       await rename(`${path}.new`, path);
       await syncFolder(folder);
+    },
+    putNow: (record) => {
+      const path = pathOf(record.submission.submissionId);
+      const file = openSync(`${path}.now`, 'w', 0o600);
+      try {
+        writeSync(file, JSON.stringify(record));
+        fsyncSync(file);
+      } finally {
+        closeSync(file);
+      }
+      renameSync(`${path}.now`, path);
     },
     remove: (submissionId) => rm(pathOf(submissionId), { force: true }),
   };

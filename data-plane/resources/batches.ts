@@ -40,7 +40,10 @@ export async function createBatch(call: KeptCall, tools: KeptTools): KeptAnswer 
     leaseIds = reserved;
     return undefined;
   };
-  const conversation = await openConversation({ ...plan, reserve }, tools, { outlivesCaller: true, names });
+  const conversation = await openConversation({ ...plan, operation: 'batches', reserve }, tools, {
+    outlivesCaller: true,
+    names,
+  });
   const { record, bytes } = storedOrder(call, order, leaseIds ?? []);
   if (isRefusal(conversation)) {
     if (leaseIds !== undefined) tools.billing.drop(record);
@@ -117,7 +120,8 @@ function storedOrder(
   };
 }
 
-function submissionOf(plan: PlannedCall, leaseIds: readonly string[]): BatchSubmission {
+/** What is to be billed when a job is over, as things stand when it is sent. */
+export function submissionOf(plan: PlannedCall, leaseIds: readonly string[]): BatchSubmission {
   const { account, member, catalogue, operation, model, admittedAt, priceCardVersionId } = plan;
   const [{ targetId, provider, credentialId, upstreamModel, costCardVersionId }] = plan.attempts;
   return {

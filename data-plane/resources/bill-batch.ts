@@ -83,7 +83,7 @@ function parseOrUndefined(text: string | undefined): unknown {
   }
 }
 
-function factsOf(submission: BatchSubmission): SharedFacts {
+export function factsOf(submission: BatchSubmission): SharedFacts {
   const { tenantId, apiKeyId, memberId, config, operation, model, priceCardVersionId, leaseIds } = submission;
   const client = null;
   return new SharedFacts({

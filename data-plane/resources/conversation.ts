@@ -104,6 +104,13 @@ export class Conversation {
     });
   }
 
+  /** Ends the call with a refusal of ours, which the provider's answers were the reason of. */
+  refuse(refusal: Refusal): Promise<void> {
+    return this.#end('provider-refused', ERROR_CODES[refusal.refused].status, () => {
+      sendRefusal(this.call.routed, refusal);
+    });
+  }
+
   #passOn(status: number, body: Buffer, secret: string): Promise<void> {
     const outcome = status >= 500 || status < 400 ? 'provider-failed' : 'provider-refused';
     if (OUR_OWN_FAULTS.has(status) || status < 400) {

@@ -45,7 +45,8 @@ describe('what a batch can cost at most', () => {
         for (const { input, cacheRead, output, reasoning } of used) {
           reach = addLine(reach, { inputTokens: input + cacheRead, outputTokens: output + reasoning });
         }
-        const { lines: requests, longestInputTokens, ...sum } = reach;
+        const { lines: requests, longestInputTokens, unboundedLines, ...sum } = reach;
+        expect(unboundedLines).toBe(0);
         const most = dearestSumOf({ sum: { ...sum, requests }, longestInputTokens, serviceTier, at: 0 }, CARD);
         const costs = used.map((usage) => priceOf({ ...usage, request: 1 }, CARD, { at: 0, serviceTier }));
         expect(costs.reduce((total, cost) => total + cost, 0n)).toBeLessThanOrEqual(most);
@@ -65,9 +66,16 @@ describe('what a batch can cost at most', () => {
   });
 
   it('is read again from what its input was sealed with', () => {
-    const reach = { ...NO_REACH, lines: 50_000, longestInputTokens: 7, inputTokens: 6_500_000_000, outputTokens: 1 };
+    const reach = {
+      ...NO_REACH,
+      lines: 50_000,
+      unboundedLines: 2,
+      longestInputTokens: 7,
+      inputTokens: 6_500_000_000,
+      outputTokens: 1,
+    };
     expect(readInputNote(writeInputNote('/v1/embeddings', reach))).toEqual({ endpoint: '/v1/embeddings', reach });
-    for (const other of [undefined, '', '/v1/embeddings', '/v1/embeddings 1.2', '/v1/files 1.2.3.4.5.6']) {
+    for (const other of [undefined, '', '/v1/embeddings', '/v1/embeddings 1.2', '/v1/files 1.2.3.4.5.6.7']) {
       expect(readInputNote(other)).toBeUndefined();
     }
   });
@@ -86,7 +94,7 @@ describe('the money of a batch', () => {
   let fences: LeaseFences[];
   let results: () => LeaseAnswer['results'];
   let isDown: boolean;
-  let inLedger: Promise<void>;
+  let inLedger: Promise<undefined>;
   const config = new MemoryConfig('http://127.0.0.1:1/v1');
   const client: LeaseClient = {
     requestLeases: (requests) => {
@@ -105,12 +113,14 @@ describe('the money of a batch', () => {
       ...{ spool: new MemorySpool(), snapshot: config, exchanger, logger, pollIntervalMs: 5 },
       store: openBatchStore({ folder: home.path, logger }),
       money: createJobMoney({ client, logger }),
-      inLedger: () => inLedger,
+      inLedger: async () => {
+        await inLedger;
+      },
     });
 
   beforeEach(async () => {
     home = await makeTemporaryFolder('batch-money');
-    [asked, fences, isDown, inLedger] = [[], [], false, Promise.resolve()];
+    [asked, fences, isDown, inLedger] = [[], [], false, Promise.resolve(undefined)];
     results = () => [granted()];
     const addresses = createUpstreamAddresses({ privateUpstreams: [] });
     exchanger = createExchanger({
@@ -205,7 +215,7 @@ describe('the money of a batch', () => {
   });
 
   it('stays until the ledger has the lines', async () => {
-    const ledger = Promise.withResolvers<void>();
+    const ledger = Promise.withResolvers<undefined>();
     inLedger = ledger.promise;
     // Nobody's batch for so long that it is given up.
     const record = makeRecord({ admittedAt: Date.now() - 61 * 24 * HOUR_MS, leaseIds: [] });
@@ -213,7 +223,7 @@ describe('the money of a batch', () => {
     billing.start();
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect([records(), released().length]).toEqual([1, 0]);
-    ledger.resolve();
+    ledger.resolve(undefined);
     await eventually(() => records() === 0);
     expect(released()).toEqual([record.submission.submissionId]);
   });

@@ -3,7 +3,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { dearestSumOf } from '@pingtoken/shared/dearest-price';
 import type { LeaseAnswer, LeaseAsk, LeaseScope } from '@pingtoken/shared/lease';
 import { refuse, type Refusal } from '../http-error.js';
-import { budgetsOf, refuseFor } from '../leases/call-money.js';
+import { budgetsOf, paysInAdvance, refuseFor } from '../leases/call-money.js';
 import { versionOf } from '../leases/call-price.js';
 import type { LeaseClient } from '../leases/lease-keeper.js';
 import { pricedBounds } from '../leases/usage-bounds.js';
@@ -32,12 +32,19 @@ export function batchCostOf(plan: PlannedCall, reach: BatchReach): JobCost | Ref
   const version = versionOf(catalogue, plan.priceCardVersionId);
   if (version === undefined) return refuse('price_missing', 'model');
   const { currency } = version;
-  const { lines: requests, longestInputTokens, ...bounds } = reach;
+  const { lines: requests, longestInputTokens, unboundedLines, ...bounds } = reach;
   const sum = pricedBounds({ ...bounds, requests }, version);
   const amount = dearestSumOf({ sum, longestInputTokens, serviceTier: 'batch', at }, version);
   const budgetIds = budgetsOf(account, catalogue, currency);
+  if (unboundedLines > 0 && paysInAdvance(account, budgetIds)) {
+    return refuse('unsupported_field', 'input_file_id', UNBOUNDED);
+  }
   return { jobId, tenantId: account.tenant.id, currency, budgetIds, amount, at };
 }
+
+const UNBOUNDED =
+  'What the provider does by itself for some of the lines has no limit, and this account pays in advance or has a hard ' +
+  'budget. Limit it by "max_tool_calls", or leave it out.';
 
 /**
  * Wallets and hard budgets, as jobs meet them. Leases of calls die with their process, and a batch lives for a day; so a job's

@@ -3,12 +3,14 @@ import type { WithBody } from '../authenticate.js';
 import type { AddressRange } from '../environment.js';
 import type { Forwarder } from '../forward/forward.js';
 import type { UpstreamTimeouts } from '../forward/json-call.js';
+import type { Prepared } from '../forward/prepared-call.js';
 import { createUpstreamAddresses } from '../forward/upstream-address.js';
 import { refuse, type Refusal } from '../http-error.js';
 import type { Meter } from '../meter/meter.js';
 import type { Spool } from '../meter/spool.js';
 import type { LeaseClient } from '../leases/lease-keeper.js';
 import type { Snapshot } from '../snapshot.js';
+import { createInBackground } from './background.js';
 import { createBatchBilling } from './batch-billing.js';
 import { createJobMoney } from './job-money.js';
 import type { BatchStore } from './batch-store.js';
@@ -44,6 +46,8 @@ const ACTIONS: Readonly<Record<KeptAction, (call: KeptCall, tools: KeptTools) =>
 export interface KeptThings {
   /** Serves a call about what providers keep. @returns why it was refused */
   serve(known: WithBody, endpoint: KeptEndpoint): Promise<Refusal | undefined>;
+  /** Makes a response in the background; see `isInBackground`. @returns why it was refused */
+  createInBackground(prepared: Prepared): Promise<Refusal | undefined>;
   close(): Promise<void>;
 }
 
@@ -77,14 +81,17 @@ export function createKeptThings(options: KeptThingsOptions): KeptThings {
   const { meter, forwarder, logger } = options;
   const open = new Set<Promise<unknown>>();
   const tools: KeptTools = { meter, forwarder, logger, exchanger, billing };
+  const track = <T>(work: Promise<T>): Promise<T> => {
+    open.add(work);
+    return work.finally(() => open.delete(work));
+  };
   return {
+    createInBackground: (prepared) => track(createInBackground(prepared, tools)),
     serve: async (known, endpoint) => {
       const sealer = idSealerOf(known.account.tenant);
       // Without a key of the tenant there is nothing by which its things could be told apart.
       if (sealer === undefined) return refuse('not_found', null, NOT_OFFERED);
-      const work = ACTIONS[endpoint.action]({ known, endpoint, sealer, nowMs: Date.now() }, tools);
-      open.add(work);
-      return work.finally(() => open.delete(work));
+      return track(ACTIONS[endpoint.action]({ known, endpoint, sealer, nowMs: Date.now() }, tools));
     },
     close: async () => {
       await billing.close();

@@ -42,6 +42,8 @@ describe('a stored response', () => {
       `GET /v1/responses/${RAW}?include%5B%5D=a&stream=true&starting_after=3`,
       `GET /v1/responses/${RAW}/input_items?limit=2&order=asc`,
       `POST /v1/responses/${RAW}/cancel`,
+      // Whether it is a response that is still to be billed.
+      `GET /v1/responses/${RAW}`,
       `DELETE /v1/responses/${RAW}`,
     ]);
     expect(upstream.requests[1]?.headers).not.toHaveProperty('content-length');

@@ -278,11 +278,6 @@ describe('errors are the client’s own', () => {
     ['an unknown model', () => client().images.generate({ model: 'nobody', prompt: 'x' }), OpenAI.NotFoundError],
     ['a model of another kind', () => client().completions.create({ model: IMAGE, prompt: 'x' }), OpenAI.NotFoundError],
     [
-      'the background',
-      () => client().responses.create({ model: CHAT, input: 'x', background: true }),
-      OpenAI.BadRequestError,
-    ],
-    [
       'what another has said',
       () => client().responses.create({ model: CHAT, input: 'x', previous_response_id: 'resp_sim1' }),
       OpenAI.NotFoundError,

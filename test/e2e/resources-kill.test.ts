@@ -13,6 +13,8 @@ import { waitFor } from '../kit/wait-for.js';
 
 const MODEL = 'pingtoken-sim-small';
 const LINES = 600;
+/** That they are killed and found again takes its time on a busy machine. */
+const TEST_TIMEOUT_MS = 240_000;
 const CREDIT = '100';
 
 let distribution: Distribution;
@@ -20,7 +22,7 @@ let customer: Customer;
 let database: DatabaseReader;
 
 beforeAll(async () => {
-  distribution = await startDistribution();
+  distribution = await startDistribution({ env: { BATCH_POLL_INTERVAL_MS: '1000' } });
   customer = await createCustomer(distribution);
   database = openDatabaseReader(distribution.runtime.databaseUrl);
 });
@@ -68,19 +70,20 @@ const recordFolder = (): string => join(distribution.home, 'data-plane-1', 'batc
 
 it(
   'a batch is billed once though its data plane is killed while it reads the output',
-  { timeout: 180_000 },
+  { timeout: TEST_TIMEOUT_MS },
   async () => {
     const { client, books, platform, tenant } = customer;
     // Nobody could pay for this one.
     await expect(order(client, { n: 128, max_tokens: 1_000_000 })).rejects.toMatchObject({ status: 402 });
-    await waitFor(async () => (await reserved()) === 0n, { timeoutMs: 20_000, what: 'nothing held for it' });
+    await waitFor(async () => (await readdir(recordFolder())).length === 0, { timeoutMs: 20_000, what: 'its end' });
+    expect(await reserved()).toBe(0n);
+    // Answers, the output too, come a few bytes at a time.
+    await setFaults([{ split: 4 }]);
     const batch = await order(client, { max_tokens: 200 });
     const held = await reserved();
     expect(held).toBeGreaterThan(0n);
     expect(await readdir(recordFolder())).toHaveLength(1);
     expect((await client.batches.retrieve(batch.id)).status).toBe('completed');
-    // The output comes a few bytes at a time.
-    await setFaults([{ split: 4 }]);
     await waitFor(async () => (await billedLines()) > 0, { timeoutMs: 60_000, what: 'the first billed lines' });
     const [pid = 0] = distribution.readRuntime()?.processes.dataPlanes ?? [];
     process.kill(pid, 'SIGKILL');
@@ -105,5 +108,39 @@ it(
     expect(owed).toBeLessThanOrEqual(held);
     expect(await readBalance(platform, tenant.token)).toBe(parseUnits(CREDIT) - owed);
     expect(await reserved()).toBe(0n);
+  },
+);
+
+it(
+  'a response in the background is billed once though its data plane is killed before it is over',
+  { timeout: TEST_TIMEOUT_MS },
+  async () => {
+    const { client, books, platform, tenant } = customer;
+    const before = await readBalance(platform, tenant.token);
+    const responses = () =>
+      database.rows<{ amount: string }>(`select amount from usage_event where operation = 'responses' and amount > 0`);
+    const response = await client.responses.create({
+      ...{ model: MODEL, input: 'Think long [[sim polls=1]]', max_output_tokens: 500, background: true },
+    });
+    expect(response.status).toBe('queued');
+    const held = await reserved();
+    expect(held).toBeGreaterThan(0n);
+    const [pid = 0] = distribution.readRuntime()?.processes.dataPlanes ?? [];
+    process.kill(pid, 'SIGKILL');
+    await waitFor(async () => (await responses()).length > 0, {
+      timeoutMs: 120_000,
+      what: 'the response in the ledger',
+    });
+    await waitFor(async () => (await readdir(recordFolder())).length === 0, {
+      timeoutMs: 60_000,
+      what: 'the end of it',
+    });
+    await waitFor(async () => (await reserved()) === 0n, { timeoutMs: 60_000, what: 'what was held is back' });
+    const { requests } = await books.served();
+    const [served] = requests.filter(({ path }) => path === '/v1/responses');
+    if (served === undefined) throw new Error('nothing was served');
+    const owed = exactPrice(await readPriceList(platform, MODEL), served);
+    expect((await responses()).map(({ amount }) => BigInt(amount))).toEqual([owed]);
+    expect(await readBalance(platform, tenant.token)).toBe(before - owed);
   },
 );

@@ -40,6 +40,8 @@ const fields = {
   crlf: flag,
   /** Send an SSE comment before every event. */
   comments: flag,
+  /** How many more times a response in the background is shown in progress before it is done. */
+  polls: count(1_000),
   /** Ignore the cap of the output (`max_tokens`, `maxOutputTokens`, …), as a provider does that costs more than was reserved. */
   overrun: flag,
   /** Refuse to answer, or stop as a content filter does, in the dialect's own words. */

@@ -4,7 +4,13 @@ import { decideCompletions } from './calls/completions.js';
 import { decideEdit, decideGeneration, decideVariation } from './calls/images.js';
 import { decideModerations } from './calls/moderations.js';
 import { decideRerank } from './calls/rerank.js';
-import { decideResponse, decideResponseDeletion, decideStoredResponse } from './calls/responses.js';
+import { decideResponse } from './calls/responses.js';
+import {
+  decideInputItems,
+  decideResponseCancellation,
+  decideResponseDeletion,
+  decideStoredResponse,
+} from './calls/stored-responses.js';
 import { decideSpeech } from './calls/speech.js';
 import { decideUpload, decideUploadCancellation, decideUploadCompletion, decideUploadPart } from './calls/uploads.js';
 import { decideEmbeddings } from './calls/embeddings.js';
@@ -51,6 +57,8 @@ const OPENAI: Table = {
   'POST /v1/responses': decideResponse,
   'GET /v1/responses/:id': decideStoredResponse,
   'DELETE /v1/responses/:id': decideResponseDeletion,
+  'POST /v1/responses/:id/cancel': decideResponseCancellation,
+  'GET /v1/responses/:id/input_items': decideInputItems,
   'POST /v1/images/generations': decideGeneration,
   'POST /v1/images/edits': decideEdit,
   'POST /v1/images/variations': decideVariation,

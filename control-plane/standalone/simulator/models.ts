@@ -40,6 +40,8 @@ export const PATHS = [
   '/v1/completions',
   '/v1/responses',
   '/v1/responses/:id',
+  '/v1/responses/:id/cancel',
+  '/v1/responses/:id/input_items',
   '/v1/images/generations',
   '/v1/images/edits',
   '/v1/images/variations',

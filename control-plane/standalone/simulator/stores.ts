@@ -1,3 +1,5 @@
+import type { Chunk } from './payload.js';
+
 /** What a provider keeps for its customers between calls, in memory, for as long as the simulator runs. */
 export interface Stores {
   readonly files: Shelf<KeptFile>;
@@ -38,10 +40,21 @@ export interface KeptUpload {
 
 export interface KeptResponse {
   readonly id: string;
-  /** As it was answered. */
+  /** As it is when it is over. */
   readonly shown: object;
+  /** What was said for it, each with an id. */
+  readonly input: readonly StoredItem[];
+  readonly output: readonly StoredItem[];
   /** Everything said up to and with it, in the form of input items. */
   readonly items: readonly unknown[];
+  /** Of one that is made in the background and was not streamed: how many more times it is shown in progress. */
+  readonly pendingPolls: number | undefined;
+  /** Its events, which may be asked for again. */
+  readonly events: () => Iterable<Chunk>;
+}
+
+export interface StoredItem {
+  readonly id: string;
 }
 
 /** Things by their ids, in the order in which they were first put. */

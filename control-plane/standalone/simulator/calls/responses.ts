@@ -2,18 +2,24 @@ import { answerChat } from '../chat/answer.js';
 import { inputItems, responsesRequestSchema, responsesTask, type ResponsesRequest } from '../chat/responses-request.js';
 import { responseEvents, responseObject, type ResponseFrame } from '../chat/responses-wire.js';
 import { lastUserText } from '../chat/task.js';
-import { decide, decidePlain, gatherFaults, parseRequest, refuse } from '../decide.js';
+import { decide, gatherFaults, parseRequest, refuse } from '../decide.js';
 import type { Decision } from '../decision.js';
 import { modelNotFound, notFound } from '../errors.js';
+import { findItem, inProgress } from './stored-responses.js';
 import { findModel } from '../models.js';
-import { jsonPayload, type Payload } from '../payload.js';
+import { jsonPayload, type Chunk, type Payload } from '../payload.js';
 import type { ProviderCall } from '../provider-call.js';
+import type { StoredItem } from '../stores.js';
 
 /** `POST /v1/responses`. The conversation before it counts as part of the prompt. */
 export function decideResponse(call: ProviderCall): Decision {
   const parsed = parseRequest(call, responsesRequestSchema);
   if ('status' in parsed) return refuse(call, parsed);
-  const request = parsed.value;
+  const asked = parsed.value;
+  const given = inputItems(asked).map((item) => (item.type === 'item_reference' ? findItem(call, item.id) : item));
+  const missing = given.indexOf(undefined);
+  if (missing !== -1) return refuse(call, notFound('Item', inputItems(asked)[missing]?.id ?? ''));
+  const request = { ...asked, input: given.filter((item) => item !== undefined) };
   const model = findModel(request.model, 'chat');
   if (!model) return refuse(call, modelNotFound(request.model));
   const previousId = request.previous_response_id ?? undefined;
@@ -39,33 +45,32 @@ export function decideResponse(call: ProviderCall): Decision {
     tokens: answer.tokens,
     answer: (): Payload => {
       const frame = frameOf(call, request);
-      const shown = responseObject(frame, answer, faults) as { output: unknown[] };
+      const shown = responseObject(frame, answer, faults) as { output: StoredItem[] };
+      const { input } = request;
+      const isPending = request.background === true && request.stream !== true;
+      const events = (): Iterable<Chunk> => responseEvents(frame, answer, faults);
       if (request.store !== false) {
-        const items = [...earlier, ...inputItems(request), ...shown.output];
-        call.stores.responses.put({ id: frame.id, shown, items });
+        call.stores.responses.put({
+          ...{ id: frame.id, shown, output: shown.output, items: [...earlier, ...input, ...shown.output], events },
+          input: input.map((item, index) => ({
+            ...item,
+            id: item.id ?? `msg_${frame.id.replace('resp_', 'in')}_${index}`,
+          })),
+          pendingPolls: isPending ? (faults.polls ?? 0) : undefined,
+        });
       }
+      if (isPending) return jsonPayload(inProgress(shown, 'queued'));
       if (!request.stream) return jsonPayload(shown, faults.usage !== 'none');
-      return { events: responseEvents(frame, answer, faults), failure: streamError() };
+      return { events: events(), failure: streamError() };
     },
   });
-}
-
-/** `GET /v1/responses/:id` */
-export function decideStoredResponse(call: ProviderCall): Decision {
-  const kept = call.stores.responses.get(call.id);
-  return kept ? decidePlain(call, kept.shown) : refuse(call, notFound('Response', call.id));
-}
-
-/** `DELETE /v1/responses/:id` */
-export function decideResponseDeletion(call: ProviderCall): Decision {
-  if (!call.stores.responses.remove(call.id)) return refuse(call, notFound('Response', call.id));
-  return decidePlain(call, { id: call.id, object: 'response', deleted: true });
 }
 
 function frameOf(call: ProviderCall, request: ResponsesRequest): ResponseFrame {
   return {
     id: `resp_sim${call.callNumber}`,
     object: 'response',
+    background: request.background === true,
     created_at: Math.floor(call.nowMs / 1000),
     error: null,
     instructions: request.instructions ?? null,
@@ -87,7 +92,7 @@ function frameOf(call: ProviderCall, request: ResponsesRequest): ResponseFrame {
 }
 
 /** https://platform.openai.com/docs/api-reference/responses-streaming/error */
-function streamError(): { event: string; json: string } {
+export function streamError(): { event: string; json: string } {
   const message = 'Simulated error inside the stream.';
   const error = { type: 'error', code: 'server_error', message, param: null, sequence_number: 0 };
   return { event: 'error', json: JSON.stringify(error) };

@@ -12,6 +12,7 @@ const part = z.object({
 const content = z.union([z.string(), z.array(part)]);
 /** An item of a conversation, here and in the Realtime API. */
 export const itemSchema = z.object({
+  id: z.string().nullish(),
   type: z.string().default('message'),
   role: z.enum(['user', 'assistant', 'system', 'developer']).optional(),
   content: content.nullish(),
@@ -29,6 +30,7 @@ export const responsesRequestSchema = z.object({
   instructions: z.string().nullish(),
   previous_response_id: z.string().nullish(),
   store: z.boolean().nullish(),
+  background: z.boolean().nullish(),
   stream: z.boolean().nullish(),
   max_output_tokens: z.int().min(1).nullish(),
   temperature: z.number().nullish(),
@@ -54,7 +56,7 @@ export const responsesRequestSchema = z.object({
 });
 
 export type ResponsesRequest = z.infer<typeof responsesRequestSchema>;
-type Item = z.infer<typeof itemSchema>;
+export type Item = z.infer<typeof itemSchema>;
 
 /** The input as items; a text is one user message. */
 export function inputItems({ input }: Pick<ResponsesRequest, 'input'>): readonly Item[] {
