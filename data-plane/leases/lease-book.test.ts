@@ -128,7 +128,10 @@ describe('a lease', () => {
     const [idle, busy] = [grant(10), grant(10)];
     book.apply(wallet, idle, START);
     expect(book.fenceable(START + 14_999)).toEqual([]);
+    // What nobody could lease again is kept for the calls to come.
+    expect(book.fenceable(START + 15_000, true)).toEqual([]);
     expect(book.fenceable(START + 15_000)).toEqual([idle.leaseId]);
+    expect(book.fenceable(START + 15_000, true)).toEqual([idle.leaseId]);
     book.forget([idle.leaseId]);
     book.apply(wallet, busy, START + 15_000);
     const open = reserved(book.reserve(call(1, { at: START + 15_000 })));

@@ -188,12 +188,14 @@ export class LeaseBook {
    * Retires what admits no call any more, or was not drawn on for long, and names the leases that nobody can draw on from now
    * on: each is to be fenced at the last sequence number of the spool, once all ends are written. Named again until
    * {@link forget}.
+   * @param keepsIdle nobody could lease again what is given back now, so that it is kept for the calls to come
    */
-  fenceable(now: number): readonly string[] {
+  fenceable(now: number, keepsIdle = false): readonly string[] {
     const found: string[] = [];
     for (const slice of this.#byLease.values()) {
       const idleMs = slice.isRecalled ? RECALLED_IDLE_MS : IDLE_MS;
-      if (now >= slice.admitUntil || now - slice.lastDrawnAt >= idleMs || isOver(slice, now)) slice.isRetired = true;
+      const isIdle = !keepsIdle && now - slice.lastDrawnAt >= idleMs;
+      if (now >= slice.admitUntil || isIdle || isOver(slice, now)) slice.isRetired = true;
       if (slice.isRetired && slice.open === 0) found.push(slice.leaseId);
     }
     return found;

@@ -37,6 +37,8 @@ const ASKED_AGAIN_MS = 5 * 60_000;
 const MAX_UNANSWERED = 1_000;
 /** Who was refused stock does not ask for it again before. */
 const QUIET_MS = 2_000;
+/** For so long after it gave no answer the allocator is taken to be away: whoever calls meanwhile asks it again much sooner. */
+const SILENT_MS = 30_000;
 const REQUESTS_AT_ONCE = 50;
 const FENCES_AT_ONCE = 1_000;
 
@@ -50,6 +52,8 @@ export class LeaseKeeper {
   readonly #quietUntil = new Map<string, number>();
   readonly #closed = new AbortController();
   #timer: NodeJS.Timeout | undefined;
+  /** When the allocator did not answer last, if it has not answered since; milliseconds since 1970. */
+  #silentAt = -Infinity;
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = { timeoutMs: TIMEOUT_MS, tickMs: TICK_MS, ...options };
@@ -186,11 +190,12 @@ export class LeaseKeeper {
   }
 
   async #fence(): Promise<void> {
-    const leaseIds = this.#book.fenceable(Date.now()).slice(0, FENCES_AT_ONCE);
+    const leaseIds = this.#book.fenceable(Date.now(), Date.now() - this.#silentAt < SILENT_MS).slice(0, FENCES_AT_ONCE);
     const seq = this.#options.writtenSeq();
     if (leaseIds.length === 0 || seq === undefined) return;
     const leases = leaseIds.map((leaseId) => ({ leaseId, seq }));
-    await this.#options.client.sendFences({ spoolId: this.#options.spoolId, leases, lastSeq: null }, this.#signal());
+    const fences = { spoolId: this.#options.spoolId, leases, lastSeq: null };
+    await this.#reach(this.#options.client.sendFences(fences, this.#signal()));
     this.#book.forget(leaseIds);
   }
 
@@ -200,7 +205,7 @@ export class LeaseKeeper {
       if (this.#unanswered.size < MAX_UNANSWERED) this.#unanswered.set(each.requestId, each);
     }
     const words = new Map<string, AllocatorWord>();
-    for (const answer of await this.#options.client.requestLeases(requests, this.#signal())) {
+    for (const answer of await this.#reach(this.#options.client.requestLeases(requests, this.#signal()))) {
       const request = requests.find(({ requestId }) => requestId === answer.requestId);
       if (request === undefined) continue;
       this.#unanswered.delete(answer.requestId);
@@ -221,6 +226,17 @@ export class LeaseKeeper {
   #makeRequest({ tenantId, currency, asks }: PlannedAsks): LeaseRequest {
     const { spoolId } = this.#options;
     return { requestId: uuidv7(), spoolId, tenantId, currency, at: Date.now(), asks: [...asks] };
+  }
+
+  async #reach<Answer>(exchange: Promise<Answer>): Promise<Answer> {
+    try {
+      const answer = await exchange;
+      this.#silentAt = -Infinity;
+      return answer;
+    } catch (error) {
+      this.#silentAt = Date.now();
+      throw error;
+    }
   }
 
   #signal(): AbortSignal {

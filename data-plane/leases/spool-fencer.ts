@@ -8,7 +8,8 @@ export interface SpoolFencerOptions {
   readonly retry?: { readonly minMs: number; readonly maxMs: number };
 }
 
-const RETRY = { minMs: 500, maxMs: 30_000 };
+/** What leases hold is nobody's until then. */
+const RETRY = { minMs: 500, maxMs: 5_000 };
 const REQUEST_TIMEOUT_MS = 5_000;
 
 /** Says of spools that nothing is written to them any more, so that what their leases have left goes back. */

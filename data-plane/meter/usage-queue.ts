@@ -21,10 +21,13 @@ export interface ConnectUsageQueueOptions {
 
 const TIMEOUT_MS = 5_000;
 
-/** A job whose worker cannot reach its database tries again for about an hour; then the spool puts it in anew. */
+/**
+ * A job whose worker cannot reach its database tries again for about an hour; then the spool puts it in anew. Never less often:
+ * a pause that grew with the outage would keep the ledger behind for as long again, and every later batch of its spool with it.
+ */
 const JOB_OPTIONS = {
-  attempts: 12,
-  backoff: { type: 'exponential', delay: 1_000 },
+  attempts: 1_800,
+  backoff: { type: 'fixed', delay: 2_000, jitter: 0.5 },
   removeOnComplete: true,
   removeOnFail: { count: 1_000 },
 };
