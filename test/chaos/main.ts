@@ -7,17 +7,19 @@ import { describeFault, drawSchedule } from '../kit/chaos-schedule.js';
 import { createChaosWorld, type ChaosRound, type ChaosWorld } from '../kit/chaos-world.js';
 import { createRandom } from '../kit/load.js';
 
-const USAGE = `npm run chaos -- [--rounds 10] [--seed 1] [--backend redis|postgres] [--artefacts folder]
+const USAGE = `npm run chaos -- [--rounds 10] [--seed 1] [--backend redis|postgres] [--artefacts folder] [--outage 60]
 
 Each round draws a schedule with its seed (the first with --seed, the next with one more), kills, pauses and restarts parts of a
 platform under load by it, lets everything come to rest, and compares all books. Without --backend the queue lives in PostgreSQL
-and in Redis by turns. Ends with 1 at the first difference; what is needed to look into it is kept in the folder.`;
+and in Redis by turns. With --outage each store stands still once for so many seconds before the rounds begin. Ends with 1 at the first difference; what is needed to look into it is kept in the folder.`;
 
 interface Options {
   readonly rounds: number;
   readonly seed: number;
   readonly backends: readonly Backend[];
   readonly artefacts: string;
+  /** 0 for none. */
+  readonly outageMs: number;
 }
 type Backend = 'postgres' | 'redis';
 
@@ -32,6 +34,7 @@ async function readOptions(): Promise<Options> {
       rounds: { type: 'string', default: '10' },
       seed: { type: 'string', default: '1' },
       backend: { type: 'string' },
+      outage: { type: 'string', default: '0' },
       artefacts: { type: 'string', default: join(tmpdir(), 'pingtoken-chaos') },
     },
   });
@@ -45,6 +48,7 @@ async function readOptions(): Promise<Options> {
     seed: readCount('seed', values.seed),
     backends: backend === undefined ? both : [backend],
     artefacts: values.artefacts,
+    outageMs: readCount('outage', values.outage) * 1_000,
   };
 }
 
@@ -55,8 +59,10 @@ function readCount(name: string, text: string): number {
 }
 
 /** @returns whether all books agreed */
-async function runWorld(backend: Backend, seeds: readonly number[], { artefacts }: Options): Promise<boolean> {
+async function runWorld(backend: Backend, seeds: readonly number[], options: Options): Promise<boolean> {
+  const { artefacts, outageMs } = options;
   const world = await createChaosWorld({ redis: backend === 'redis' });
+  if (outageMs > 0) await runOutages(world, backend, outageMs);
   for (const seed of seeds) {
     const failure = await runRound(world, backend, seed);
     if (failure === undefined) continue;
@@ -70,6 +76,20 @@ async function runWorld(backend: Backend, seeds: readonly number[], { artefacts 
   }
   await world.close();
   return true;
+}
+
+/** @throws Error where a store that stood still was more than waited for */
+async function runOutages(world: ChaosWorld, backend: Backend, forMs: number): Promise<void> {
+  for (const part of backend === 'redis' ? (['PostgreSQL', 'Redis'] as const) : (['PostgreSQL'] as const)) {
+    const { load, failures } = await world.freeze(part, forMs, 1);
+    const { seen, restMs, reconciled } = await world.finish(load);
+    const callers = Object.entries(seen).map(([kind, count]) => `${count} ${kind}`);
+    const short = load.of('roomy').filter(({ shortage }) => shortage !== null).length;
+    callers.push(`${short} of them refused to the tenant with money`);
+    print(`${backend}, ${part} stood still for ${forMs} ms: ${callers.join(', ')}; at rest after ${restMs} ms`);
+    const wrong = [...reconciled.differences, ...failures().map((call) => JSON.stringify(call))];
+    if (wrong.length > 0) throw new Error(wrong.slice(0, 20).join('\n'));
+  }
 }
 
 /** @returns what went wrong */

@@ -15,6 +15,8 @@ export interface ChaosParts {
   readonly kills: readonly DataPlaneKill[];
   /** Does what the fault says; a pause goes on by itself until {@link ChaosParts.settle}. A part that is down is passed over. */
   strike(fault: Omit<ChaosFault, 'atMs'>): void;
+  /** SIGSTOP. @returns what lets it go on */
+  hold(part: ChaosPart): () => void;
   /** Resolves when no pause is under way, and every part has a process that serves. */
   settle(timeoutMs: number): Promise<void>;
 }
@@ -34,7 +36,7 @@ export function createChaosParts(distribution: Distribution): ChaosParts {
       const pid = pidOf(part, processes);
       if (pid === null) continue;
       if (deed === 'pause') {
-        const pause = pauseFor(processesOf(part, pid), forMs);
+        const pause = sleep(forMs).then(stop(processesOf(part, pid)));
         pauses.add(pause);
         void pause.then(() => pauses.delete(pause));
         continue;
@@ -63,7 +65,13 @@ export function createChaosParts(distribution: Distribution): ChaosParts {
     await waitFor(() => answers(graphqlUrl), { timeoutMs, what: 'the control plane', intervalMs: 100 });
   };
 
-  return { kills, strike, settle };
+  const hold: ChaosParts['hold'] = (part) => {
+    const pid = pidOf(part, runtime().processes);
+    if (pid === null) throw new Error(`no process of ${part}`);
+    return stop(processesOf(part, pid));
+  };
+
+  return { kills, strike, hold, settle };
 }
 
 const DATA_PLANES: readonly ChaosPart[] = ['data plane 1', 'data plane 2'];
@@ -103,14 +111,16 @@ function processesOf(part: ChaosPart, pid: number): () => number[] {
   return () => (part === 'PostgreSQL' ? [pid, ...childrenOf(pid)] : [pid]);
 }
 
-async function pauseFor(pidsOf: () => number[], forMs: number): Promise<void> {
+/** @returns what lets them go on */
+function stop(pidsOf: () => number[]): () => void {
   const [first = 0] = pidsOf();
-  if (!signal(first, 'SIGSTOP')) return;
+  if (!signal(first, 'SIGSTOP')) return () => undefined;
   // Only now are its children all that it will have.
   const pids = pidsOf();
   for (const pid of pids) signal(pid, 'SIGSTOP');
-  await sleep(forMs);
-  for (const pid of pids) signal(pid, 'SIGCONT');
+  return () => {
+    for (const pid of pids) signal(pid, 'SIGCONT');
+  };
 }
 
 function childrenOf(parent: number): number[] {

@@ -3,7 +3,7 @@ import { openPool } from '../../control-plane/database/sql.js';
 import { startChaosLoad, type ChaosLoad, type ChaosTenantName } from './chaos-load.js';
 import { createChaosParts, type ChaosParts } from './chaos-parts.js';
 import { findUnrest } from './chaos-rest.js';
-import { drawSchedule, type ChaosFault } from './chaos-schedule.js';
+import { drawSchedule, type ChaosFault, type ChaosPart } from './chaos-schedule.js';
 import { createChaosTenants, type ChaosTenants } from './chaos-tenants.js';
 import { openDatabaseReader, type DatabaseReader } from './database-reader.js';
 import { startDistribution, type Distribution } from './distribution.js';
@@ -23,6 +23,15 @@ export interface ChaosRound {
   readonly restMs: number;
 }
 
+export interface ChaosOutage {
+  readonly load: ChaosLoad;
+  /**
+   * What `roomy` was refused from its beginning on, and should not have been: failing and dying calls were ordered, and beyond
+   * what is leased nobody can say whether there is money.
+   */
+  readonly failures: () => readonly SeenCall[];
+}
+
 /** A platform of two data planes under load, with everything to kill it and to count what became of its calls. */
 export interface ChaosWorld {
   readonly distribution: Distribution;
@@ -37,6 +46,8 @@ export interface ChaosWorld {
   awaitAnswers(load: ChaosLoad, count: number): Promise<void>;
   /** Ends the load, lets everything come to rest, and compares all books. @throws Error when it does not come to rest */
   finish(load: ChaosLoad): Promise<Pick<ChaosRound, 'seen' | 'reconciled' | 'restMs'>>;
+  /** A load in whose midst a part stands still for so long at least, while calls are answered. */
+  freeze(part: ChaosPart, forMs: number, seed: number): Promise<ChaosOutage>;
   /** One round of a schedule that the seed draws. */
   run(seed: number): Promise<ChaosRound>;
   /** With `isKept` its home stays, to be looked into. */
@@ -97,6 +108,20 @@ export async function createChaosWorld({ redis }: { readonly redis: boolean }): 
     return { seed, schedule, ...(await finish(load)) };
   };
 
+  const freeze: ChaosWorld['freeze'] = async (part, forMs, seed) => {
+    const load = begin(seed);
+    await awaitAnswers(load, WARM_UP);
+    const since = Date.now();
+    const goOn = parts.hold(part);
+    try {
+      await Promise.all([sleep(forMs), awaitAnswers(load, AFTERWARDS)]);
+    } finally {
+      goOn();
+    }
+    await awaitAnswers(load, AFTERWARDS);
+    return { load, failures: () => findFailures(load, since) };
+  };
+
   const close: ChaosWorld['close'] = async ({ isKept } = { isKept: false }) => {
     await pool.end();
     await database.close();
@@ -104,7 +129,17 @@ export async function createChaosWorld({ redis }: { readonly redis: boolean }): 
     else await distribution.dispose();
   };
 
-  return { distribution, database, parts, books, calls, begin, awaitAnswers, finish, run, close };
+  return { distribution, database, parts, books, calls, begin, awaitAnswers, finish, freeze, run, close };
+}
+
+const WITHOUT_ALLOCATOR: ReadonlySet<SeenCall['shortage']> = new Set(['budget_reserved', 'budget_unavailable']);
+
+export function findFailures(load: ChaosLoad, since: number): readonly SeenCall[] {
+  const isOrdered = ({ result, status, shortage }: SeenCall): boolean =>
+    result === 'cut' || (result === 'refused' && (status === 500 || WITHOUT_ALLOCATOR.has(shortage)));
+  return load
+    .of('roomy')
+    .filter((call) => call.endedAt >= since && !['complete', 'left'].includes(call.result) && !isOrdered(call));
 }
 
 const TENANTS: readonly ChaosTenantName[] = ['roomy', 'tight', 'limited'];
@@ -135,6 +170,8 @@ async function awaitRest(
 }
 
 function countSeen(calls: readonly SeenCall[]): Record<string, number> {
-  const kinds = Map.groupBy(calls, ({ result, status }) => (result === 'refused' ? `refused ${status ?? ''}` : result));
+  const kinds = Map.groupBy(calls, ({ result, status, shortage }) =>
+    result === 'refused' ? `refused ${shortage ?? status ?? ''}` : result,
+  );
   return Object.fromEntries([...kinds].map(([kind, list]) => [kind, list.length]));
 }

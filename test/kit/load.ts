@@ -22,6 +22,8 @@ export interface SeenCall {
    */
   readonly result: 'complete' | 'refused' | 'left' | 'cut' | 'unanswered';
   readonly status: number | null;
+  /** Why money was not reserved for it; null where it was, or something else went wrong. */
+  readonly shortage: 'insufficient_funds' | 'budget_reserved' | 'budget_unavailable' | null;
   /** Words of a streamed answer that came, whatever became of the rest; 0 of any other. */
   readonly wordsSeen: number;
   /** Milliseconds since 1970, at its end. */
@@ -81,7 +83,8 @@ async function makeCall(
   let status: number | null = null;
   const seen = (result: SeenCall['result']): SeenCall => {
     const wordsSeen = status === 200 ? countWords(answer.text) : 0;
-    return { requestId, result, status, wordsSeen, endedAt: Date.now() };
+    const shortage = result === 'refused' ? shortageOf(answer.text) : null;
+    return { requestId, result, status, shortage, wordsSeen, endedAt: Date.now() };
   };
   try {
     const response = await fetch(new URL(path, gatewayUrl), {
@@ -99,6 +102,12 @@ async function makeCall(
     if (leaving.signal.aborted) return seen('left');
     return seen(requestId === null ? 'unanswered' : 'cut');
   }
+}
+
+/** Each dialect has its own place for it. */
+function shortageOf(text: string): SeenCall['shortage'] {
+  const codes = ['insufficient_funds', 'budget_reserved', 'budget_unavailable'] as const;
+  return codes.find((code) => text.includes(code)) ?? null;
 }
 
 async function readAnswer(
