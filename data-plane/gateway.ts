@@ -238,7 +238,7 @@ function createStages({
     const prepared = prepare(routed);
     if (isRefusal(prepared)) return prepared;
     const { outgoing } = prepared;
-    if (outgoing?.writeCount !== undefined) return countHere(prepared, outgoing, promptCounter);
+    if (outgoing?.writeCount !== undefined) return countHere(prepared, outgoing, { estimator: promptCounter, limits });
     if (isInBackground(prepared)) return kept.createInBackground(prepared);
     const call = await meter.begin(prepared);
     if (isRefusal(call)) return call;

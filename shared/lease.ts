@@ -11,6 +11,9 @@ import { z } from 'zod';
  */
 export const LEASE_LINK = { requests: '/leases/requests', fences: '/leases/fences' } as const;
 
+/** Of one call: of its wallet, and of each hard budget that limits it. */
+export const MAX_LEASES = 16;
+
 /** Which records the ledger holds, so that a data plane may delete them. */
 export const spoolConfirmationSchema = z.object({
   spoolId: z.uuid(),
@@ -57,7 +60,7 @@ export const leaseRequestSchema = z.object({
    * when all of that is confirmed.
    */
   holder: z.enum(['process', 'job']).optional(),
-  asks: z.array(leaseAskSchema).min(1).max(16),
+  asks: z.array(leaseAskSchema).min(1).max(MAX_LEASES),
 });
 export type LeaseRequest = z.infer<typeof leaseRequestSchema>;
 

@@ -79,6 +79,7 @@ export const EXCLUSIONS = [
   'condition-not-met',
   'model-disabled',
   'model-unpriced',
+  'other-currency',
   'capability-missing',
   'context-too-short',
   'provider-disabled',
@@ -120,7 +121,8 @@ export interface CandidateQuestion {
 
 /**
  * The ways to a model, and then to those that it falls back to, which this caller may use for this request: through providers
- * that are on and that the tenant has granted, to targets that are not drained. Models without a price in force have none.
+ * that are on and that the tenant has granted, to targets that are not drained. Models without a price in force have none,
+ * nor has a fallback that is paid in another currency: a call draws on one wallet.
  * Pure. Health is not looked at: that is the plan's part.
  */
 export function findCandidates(question: CandidateQuestion): Candidate[] {
@@ -130,7 +132,7 @@ export function findCandidates(question: CandidateQuestion): Candidate[] {
   for (const id of fallbackIds ?? NONE) {
     const fallback = tables.modelById(id);
     if (fallback === undefined || fallback.id === model.id) continue;
-    if (suits(fallback, question)) addModel(found, fallback, question);
+    if (suits(fallback, question) && isPaidAlike(fallback, question)) addModel(found, fallback, question);
   }
   return found;
 }
@@ -209,6 +211,20 @@ function suits(model: ConfigObjectOf<'model'>, { facts, onExcluded }: CandidateQ
   const tokens = contextTokens(facts);
   if (model.contextWindow !== null && tokens > model.contextWindow) return exclude('context-too-short', String(tokens));
   return true;
+}
+
+function isPaidAlike(
+  fallback: ConfigObjectOf<'model'>,
+  { model, caller, tables, facts, onExcluded }: CandidateQuestion,
+): boolean {
+  const prices = { rateCards: tables.rateCards, at: facts.at };
+  const [own, other] = [model, fallback].map(
+    ({ priceCardId }) => modelPriceInForce(priceCardId, caller, prices)?.currency,
+  );
+  // Without a price it is left out for that.
+  if (other === undefined || other === own) return true;
+  onExcluded?.({ model: fallback, route: undefined, target: undefined, why: 'other-currency', detail: other });
+  return false;
 }
 
 function contextTokens(facts: RequestFacts): number {

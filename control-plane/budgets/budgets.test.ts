@@ -64,6 +64,29 @@ describe('a budget', () => {
     expect(await fixture.wallet(customer)).toEqual({ balance: 997n, reserved: 0n, available: 997n });
   });
 
+  test('that is hard finds room among those that can limit the same call, or is refused', async () => {
+    const customer = await fixture.billing.createCustomer('prepaid');
+    const make = (input: Partial<CreateBudgetInput>, idempotencyKey = uuidv7()) =>
+      fixture.budgets.create(owner(customer), {
+        ...{ name: 'team', subject: 'tenant', period: 'day', currency: 'USD', amount: '10', isHard: true },
+        ...{ idempotencyKey, ...input },
+      });
+    for (let count = 0; count < 9; count += 1) done(await make({}));
+    for (let count = 0; count < 4; count += 1) done(await make({ subject: 'member', subjectId: customer.memberId }));
+    const ofKey = { subject: 'api-key', subjectId: customer.apiKeyId } as const;
+    done(await make(ofKey));
+    const last = done(await make(ofKey, 'last'));
+    const full = await make({});
+    expect(full instanceof Refusal && full.errors).toMatchObject([{ code: 'invalid_request', path: ['isHard'] }]);
+    // The same request is answered alike, and what limits no such call has room.
+    expect(done(await make(ofKey, 'last')).id).toBe(last.id);
+    done(await make({ currency: 'EUR' }));
+    const soft = done(await make({ isHard: false }));
+    expect(await fixture.budgets.update(owner(customer), { id: soft.id, isHard: true })).toBeInstanceOf(Refusal);
+    done(await fixture.budgets.remove(owner(customer), last.id));
+    expect(done(await fixture.budgets.update(owner(customer), { id: soft.id, isHard: true })).isHard).toBe(true);
+  });
+
   test('counts by day and month of its own time zone, each fixture.call in those of its admission', async () => {
     const customer = await fixture.billing.createCustomer('postpaid');
     const budget = await create(customer, { timeZone: 'Pacific/Kiritimati', isHard: false, amount: '1000' });

@@ -7,6 +7,7 @@ import { currencySchema, idempotencyKeySchema, payableSchema, printable } from '
 import { asQueryable } from '../database/orm-queryable.js';
 import { checkInput, Refusal, refuse } from '../database/refusal.js';
 import type { RunTransaction, Scope, Transaction } from '../database/transaction.js';
+import { refuseWithoutRoom } from './lease-room.js';
 
 export const PERIODS = ['day', 'month', 'total'] as const;
 type Period = (typeof PERIODS)[number];
@@ -80,16 +81,18 @@ export function createBudgets({ run }: { run: RunTransaction }): Budgets {
       if (checked instanceof Refusal) return checked;
       const { id, name, amount, isHard } = checked;
       const units = amount == null ? null : parseAmount(amount).toString();
-      return run(scope, (transaction) =>
-        change(transaction, id, {
+      return run(scope, async (transaction) => {
+        const full = isHard === true ? await refuseHardening(transaction, id) : undefined;
+        if (full !== undefined) return full;
+        return change(transaction, id, {
           action: 'budget-updated',
           text: `
             update budget set name = coalesce($3::text, name), amount = coalesce($4::numeric, amount),
               is_hard = coalesce($5::boolean, is_hard)
             where id = $1::uuid and tenant_id = $2::uuid and status = 'active' returning id`,
           values: [name ?? null, units, isHard ?? null],
-        }),
-      );
+        });
+      });
     },
     async remove(scope, id) {
       if (!z.uuid().safeParse(id).success) return refuse('not_found', ['id']);
@@ -118,6 +121,11 @@ async function createBudget(transaction: Transaction, input: z.output<typeof cre
     values: [input.timeZone],
   });
   if (zones.rows.length === 0) return refuse('invalid_request', ['timeZone'], 'The time zone is not known.');
+  if (input.isHard) {
+    const { subject, currency, idempotencyKey } = input;
+    const full = await refuseWithoutRoom(transaction, { own: { idempotencyKey }, subject, subjectId, currency });
+    if (full !== undefined) return full;
+  }
   const amount = parseAmount(input.amount);
   const id = uuidv7();
   const inserted = await database.query({
@@ -138,6 +146,17 @@ async function createBudget(transaction: Transaction, input: z.output<typeof cre
   await transaction.audit({ action: 'budget-created', subjectKind: 'budget', subjectId: id, details });
   await publish(transaction, budget);
   return budget;
+}
+
+async function refuseHardening(transaction: Transaction, id: string): Promise<Refusal | undefined> {
+  const { rows } = await asQueryable(transaction).query<Pick<Budget, 'subject' | 'currency'> & { subject_id: string }>({
+    text: `select subject, subject_id, currency from budget where id = $1::uuid and tenant_id = $2::uuid and status = 'active'`,
+    values: [id, transaction.scope.tenantId],
+  });
+  const [budget] = rows;
+  if (budget === undefined) return refuse('not_found', ['id']);
+  const { subject, subject_id: subjectId, currency } = budget;
+  return refuseWithoutRoom(transaction, { own: { id }, subject, subjectId, currency });
 }
 
 async function isOfTenant(transaction: Transaction, subject: Subject, id: string): Promise<boolean> {

@@ -5,6 +5,7 @@ import type { ChatRequest } from '../dialects/chat/chat.js';
 import { isObject, parseJsonExactly, stringifyExactly } from '../dialects/chat/json.js';
 import { COUNT_DIALECTS, type CountDialect } from '../dialects/count-tokens.js';
 import { isRefusal, refuse, sendJson, type Refusal } from '../http-error.js';
+import type { CallLimits } from '../limits/call-limits.js';
 import type { TokenEstimator } from '../meter/estimate/token-estimator.js';
 import type { PlannedAttempt } from '../route/route.js';
 import type { Outgoing, Prepared } from './prepared-call.js';
@@ -53,17 +54,19 @@ function readPrompt({ dialect, bytes, model }: MeteredRequest, caller: CountDial
 }
 
 /**
- * Answers with our own count where the provider has none of its own. Nobody is called, so nothing is recorded; a header says
- * what the number is worth.
+ * Answers with our own count where the provider has none of its own. Nobody is called, so nothing is recorded, but it is a
+ * request like any other; a header says what the number is worth.
  * @param estimator not the one that counts what is billed: who asks for many counts delays nothing but counts
  */
 export async function countHere(
   prepared: Prepared,
   { body, writeCount }: Outgoing,
-  estimator: TokenEstimator,
+  { estimator, limits }: { readonly estimator: TokenEstimator; readonly limits: Pick<CallLimits, 'admit'> },
 ): Promise<Refusal | undefined> {
   const { dialect } = prepared.attempts[0].provider;
-  const prompt = await estimator.countPrompt({ dialect, requestBody: body });
+  const share = await limits.admit(prepared);
+  if (share !== undefined && isRefusal(share)) return share;
+  const prompt = await estimator.countPrompt({ dialect, requestBody: body }).finally(() => share?.settle({}));
   if (prompt === undefined || writeCount === undefined) {
     return refuse('rate_limited', null, 'Too many prompts are being counted at the moment.');
   }

@@ -1,4 +1,4 @@
-import type { LeaseAsk } from '@pingtoken/shared/lease';
+import { MAX_LEASES, type LeaseAsk } from '@pingtoken/shared/lease';
 import type { CallCost, ScopeOf, ScopeStock, Shortfall } from './lease-book.js';
 
 /** What to ask of the allocator, about one tenant in one currency. */
@@ -7,9 +7,6 @@ export interface PlannedAsks {
   readonly currency: string;
   readonly asks: readonly LeaseAsk[];
 }
-
-/** As the contract bounds a request. */
-const MAX_ASKS = 16;
 
 /**
  * Refills ahead of need: a scope that holds less than half of what it wants, or whose lease is about to end, asks for the rest.
@@ -56,7 +53,7 @@ export function planNeeds(waiting: readonly WaitingCall[], stocks: readonly Scop
     }
   }
   const wantedBy = new Map(stocks.map((stock) => [scopeKey(stock), stock.wanted]));
-  return [...needs].slice(0, MAX_ASKS).map(([key, { of, held, unit, total }]) => {
+  return [...needs].slice(0, MAX_LEASES).map(([key, { of, held, unit, total }]) => {
     const needed = total > held ? total - held : 0n;
     return { scope: of.scope, ...units({ held, unit, needed, desired: needed + (wantedBy.get(key) ?? 0n) }) };
   });
@@ -71,6 +68,6 @@ function units(amounts: Record<'held' | 'unit' | 'needed' | 'desired', bigint>):
 
 function chunk(asks: readonly LeaseAsk[]): LeaseAsk[][] {
   const parts: LeaseAsk[][] = [];
-  for (let at = 0; at < asks.length; at += MAX_ASKS) parts.push(asks.slice(at, at + MAX_ASKS));
+  for (let at = 0; at < asks.length; at += MAX_LEASES) parts.push(asks.slice(at, at + MAX_LEASES));
   return parts;
 }

@@ -116,7 +116,8 @@ const BYTES_A_TOKEN = 4;
  * The tokens that a call may use, as they are assumed until it is over: of its prompt by its length, as the field does, never
  * more than the model can take, and of its answer as many as it asks for.
  */
-function tokensOf({ body, facts, catalogue, model }: Admitted, bounds: readonly Bound[]): number {
+function tokensOf({ operation, body, facts, catalogue, model }: Admitted, bounds: readonly Bound[]): number {
+  if (operation === 'count-tokens') return 0;
   const counts = bounds.some(({ limits }) => limits.tokensPerMinute !== null || limits.tokensPerDay !== null);
   if (!counts) return 0;
   const assumed = Math.ceil(body.length / BYTES_A_TOKEN) + (facts?.answerCap() ?? 0);

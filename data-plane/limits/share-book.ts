@@ -125,7 +125,9 @@ export class ShareBook {
     const needs = new Map<string, number>();
     for (const lack of lacks) {
       const key = keyOf(lack.id, lack.bound);
-      this.#open(lack);
+      const share = this.#open(lack);
+      share.unit = Math.max(share.unit, lack.amount);
+      share.notedAt = nowMs;
       needs.set(key, (needs.get(key) ?? 0) + lack.amount);
     }
     const reports: ShareReport[] = [];

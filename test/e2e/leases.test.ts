@@ -14,6 +14,7 @@ import {
 import { makeIdentityIfMissing, readIdentity } from '../../data-plane/identity.js';
 import { LEAST_ANSWER } from '../../data-plane/leases/answer-room.js';
 import { LeaseKeeper } from '../../data-plane/leases/lease-keeper.js';
+import { ShareKeeper } from '../../data-plane/limits/share-keeper.js';
 import type { Reservation } from '../../data-plane/leases/lease-book.js';
 import {
   createBillingFixture,
@@ -257,6 +258,35 @@ describe('a gateway', () => {
       { timeoutMs: 60_000, what: 'the return of what is left' },
     );
     expect(await controlPlane.services.ledger.balanceOf(scope, 'USD')).toMatchObject({ balance: 999n * PRICE });
+  }, 90_000);
+
+  test('that lacks what another one has in stock and does not use has it within seconds', async () => {
+    const customer = await createPrepaid(20n);
+    const [idle, busy] = [await createGateway(), await createGateway()];
+    const shares = new ShareKeeper({
+      ...{ client: idle.client, spoolId: idle.spool.spoolId, logger, tickMs: 100 },
+      onRecalledLeases: (leaseIds) => {
+        idle.keeper.recall(leaseIds);
+      },
+    });
+    idle.keeper.start();
+    shares.start();
+    const draw = await idle.keeper.reserve({ ...costOf(customer), amount: PRICE * 15n });
+    if (typeof draw === 'string') throw new Error(draw);
+    // The call never went out: all that it had held is in stock.
+    idle.keeper.settle(draw, 0n);
+    let drawn = 0;
+    await waitFor(
+      async () => {
+        const result = await busy.keeper.reserve(costOf(customer));
+        if (typeof result !== 'string') drawn += 1;
+        else expect(result).toBe('budget_reserved');
+        return drawn === 20;
+      },
+      // Half of the time after which it would come back by itself.
+      { timeoutMs: 60_000, intervalMs: 50, what: 'all of the wallet at the busy one' },
+    );
+    await shares.close();
   }, 90_000);
 
   test('that cannot reach the allocator says so, and goes on within what it has', async () => {

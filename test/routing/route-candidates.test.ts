@@ -106,6 +106,17 @@ describe('a route’s conditions', () => {
   });
 });
 
+it('a fallback that is paid in another currency is left out, and named', () => {
+  const world = new RouteWorld();
+  const priceCardId = world.addCard({ input: '10' }, 'EUR');
+  const [alike, other] = [world.addModel('alike'), world.addModel('other', { priceCardId })];
+  const [own, second, third] = [world.target(), world.target(), world.target()];
+  world.addRoute([own], { fallbackModelIds: [other.id, alike.id] });
+  world.addRoute([second], { modelId: alike.id });
+  world.addRoute([third], { modelId: other.id });
+  expect(ask(world)).toMatchObject({ ids: [own.id, second.id], reasons: ['other-currency'] });
+});
+
 describe('a tenant gets', () => {
   it('its own routes first, and never another tenant’s', () => {
     const world = new RouteWorld();
