@@ -55,7 +55,7 @@ export const MAX_SHARES = 500;
 export const shareRequestSchema = z.object({
   spoolId: z.uuid(),
   turn: z.int().positive(),
-  /** What the sender was told last; see {@link shareAnswerSchema}. */
+  /** What the sender was told last, as long as it has not told what it has used by that; see {@link shareAnswerSchema}. */
   isSole: z.boolean(),
   shares: z.array(shareReportSchema).max(MAX_SHARES),
 });

@@ -13,6 +13,8 @@ export interface LeaseCloser extends PeriodicJob {
 
 const POLL_MS = 1_000;
 const LEASES_AT_ONCE = 200;
+/** What is past counts for nothing, forgotten or not. */
+const FORGET_SHARES_MS = 60_000;
 const ANSWERS_ARE_KEPT = '1 day';
 
 /** Brings back what is left of leases. Any number of processes may do it at once. */
@@ -23,6 +25,7 @@ export function createLeaseCloser({
   readonly pool: ConnectionPool;
   readonly logger: Pick<Logger, 'warn'>;
 }): LeaseCloser {
+  let sharesForgottenAt = 0;
   const closeDue = async (): Promise<number> => {
     const ids = await findDue(pool, null);
     for (const id of ids) await closeLease(pool, id, logger);
@@ -32,7 +35,10 @@ export function createLeaseCloser({
         text: `delete from lease_request where created_at < now() - interval '${ANSWERS_ARE_KEPT}'`,
       }),
     );
-    await inTransaction(pool, forgetShares);
+    if (Date.now() - sharesForgottenAt > FORGET_SHARES_MS) {
+      sharesForgottenAt = Date.now();
+      await inTransaction(pool, forgetShares);
+    }
     return ids.length;
   };
   const job = createPeriodicJob({ run: closeDue, intervalMs: POLL_MS, logger, what: 'drained leases' });

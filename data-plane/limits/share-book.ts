@@ -69,10 +69,23 @@ export class ShareBook {
   #isAlone = false;
   /** Keys of those that are not answered yet. */
   readonly #recalled: string[] = [];
+  /** Keys of what was used alone. */
+  readonly #unsaid = new Set<string>();
 
   /** While nobody can be asked, and no other data plane is there: what nobody holds is ours. */
   setAlone(isAlone: boolean): void {
+    if (this.#isAlone && !isAlone) for (const key of this.#shares.keys()) this.#unsaid.add(key);
     this.#isAlone = isAlone;
+  }
+
+  /** Whether more was used alone than is held, and nobody has been told: until then nobody else may be given any. */
+  hasUnsaid(useOf: UseOf, nowMs: number): boolean {
+    for (const key of this.#unsaid) {
+      const share = this.#shares.get(key);
+      if (share !== undefined && useOf(share.id, share.bound, nowMs).used > share.granted) return true;
+      this.#unsaid.delete(key);
+    }
+    return false;
   }
 
   /** How much of a limit may be used here. */
@@ -151,6 +164,7 @@ export class ShareBook {
       const share = this.#shares.get(keyOf(ownIdOf(report), report.bound));
       const grant = grants[index];
       if (share === undefined || grant === undefined) continue;
+      this.#unsaid.delete(keyOf(share.id, share.bound));
       // Who is not bounded any more hears of it by the config.
       share.granted = grant.granted ?? Number.MAX_SAFE_INTEGER;
       share.limit = grant.granted === null ? Number.MAX_SAFE_INTEGER : grant.limit;
@@ -164,6 +178,7 @@ export class ShareBook {
   /** What is held is ours no more. */
   clear(): void {
     this.#shares.clear();
+    this.#unsaid.clear();
   }
 
   get size(): number {
@@ -183,7 +198,11 @@ export class ShareBook {
   /** The next ones, each of which goes to the end of the row. */
   *#turn(without: ReadonlyMap<string, number>): Generator<string> {
     const recalled = this.#recalled.splice(0);
-    for (const key of new Set([...recalled, ...take(this.#shares.keys(), LOOKED_AT)])) {
+    for (const key of new Set([
+      ...take(this.#unsaid, MAX_SHARES),
+      ...recalled,
+      ...take(this.#shares.keys(), LOOKED_AT),
+    ])) {
       if (without.has(key)) continue;
       const share = this.#shares.get(key);
       if (share === undefined) continue;
@@ -204,7 +223,7 @@ export class ShareBook {
     if (spare > 2 * wanted + CALLS_IN_STOCK * share.unit || (wanted === 0 && spare > 0)) {
       return lower(share, use, { needed: 0, stock: 0 }, use.used + wanted);
     }
-    const isWanting = spare * 2 < wanted && nowMs >= share.quietUntil;
+    const isWanting = spare < 0 || (spare * 2 < wanted && nowMs >= share.quietUntil);
     if (isWanting)
       return lower(share, use, { needed: Math.max(0, -spare), stock: wanted - Math.max(0, spare) }, share.granted);
     if (share.granted === 0 && wanted === 0 && use.used === 0) this.#shares.delete(keyOf(share.id, share.bound));

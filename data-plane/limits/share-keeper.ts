@@ -161,6 +161,7 @@ export class ShareKeeper {
 
   #requestOf(shares: readonly ShareReport[]): ShareRequest {
     this.#turn += 1;
-    return { spoolId: this.#options.spoolId, turn: this.#turn, isSole: this.#isSole, shares: [...shares] };
+    const isSole = this.#isSole || this.book.hasUnsaid(this.#useOf, Date.now());
+    return { spoolId: this.#options.spoolId, turn: this.#turn, isSole, shares: [...shares] };
   }
 }

@@ -179,7 +179,7 @@ describe('a data plane whose control plane is away', () => {
     const plane = await openPlane(`http://127.0.0.1:${port.port}`);
     const [bearer] = await createLimited({ requestsPerDay: 1_000 }, plane);
     await exhaust(plane, bearer, 1);
-    const [account] = plane.gateway.config.accounts.values().toArray().slice(-1);
+    const account = [...plane.gateway.config.accounts.values()].at(-1);
     const held = () => plane.shares.book.capOf({ id: account?.tenant.id ?? '' }, 'requestsPerDay', 1_000);
     await waitFor(() => held() > 1, { ...PATIENCE, what: 'stock' });
     await port.sever();

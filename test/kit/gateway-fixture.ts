@@ -276,7 +276,7 @@ export async function startGateway(
   upstreamUrl: string,
   change: Partial<FixtureEnvironment> = {},
   logger: Logger = pino({ level: 'silent' }),
-  parts: Pick<GatewayOptions['state'], 'leases'> = {},
+  parts: Pick<GatewayOptions['state'], 'leases' | 'shares'> = {},
 ): Promise<GatewayFixture> {
   const config = new MemoryConfig(upstreamUrl);
   const spool = new MemorySpool();
