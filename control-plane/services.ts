@@ -104,7 +104,11 @@ export async function openServices(settings: ServiceSettings, logger: Logger): P
     }),
     credentials: createCredentials({ run, contentKeySecret: settings.CONTENT_KEY_SECRET }),
     health: createHealthView({ run }),
-    routes: createRoutes({ run }),
+    routes: createRoutes({
+      run,
+      contentKeySecret: settings.CONTENT_KEY_SECRET,
+      privateUpstreams: settings.PRIVATE_UPSTREAMS,
+    }),
     routePlans: createRoutePlans({ run }),
     catalogue: createCatalogue({
       run,

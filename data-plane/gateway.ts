@@ -12,6 +12,7 @@ import { dialectOf, isProbe } from './endpoints.js';
 import { createForwarder, type Forwarder } from './forward/forward.js';
 import { countHere } from './forward/count-tokens.js';
 import { prepare } from './forward/outgoing.js';
+import { createGuardrails, type Guardrails } from './guardrail/guardrails.js';
 import { isRefusal, refuse, sendRefusal, type Answer, type Refusal } from './http-error.js';
 import { createCallMoney } from './leases/call-money.js';
 import { createCallLimits, type CallLimits } from './limits/call-limits.js';
@@ -103,14 +104,15 @@ export function createGateway({ state, environment, region = null, logger }: Gat
   const meter = createMeter({ ...books, estimator });
   const replays = createReplays({ ...books, environment, snapshot, logger, isDraining: () => isDraining });
   const realtime = createRealtime({ environment, snapshot, meter, observer, isDraining: () => isDraining, logger });
+  const { PRIVATE_UPSTREAMS: privateUpstreams } = environment;
+  const guardrails = createGuardrails({ ...timeouts, privateUpstreams, meter, logger });
   const kept = createKeptThings({
-    ...{ batches, allocator, inLedger, spool, snapshot, meter, forwarder, timeouts, logger },
-    privateUpstreams: environment.PRIVATE_UPSTREAMS,
+    ...{ batches, allocator, inLedger, spool, snapshot, meter, forwarder, timeouts, privateUpstreams, logger },
     pollIntervalMs: environment.BATCH_POLL_INTERVAL_MS,
   });
   const promptCounter = createTokenEstimator({ logger, timeoutMs: COUNT_TIMEOUT_MS });
   const serve = createStages({
-    ...{ snapshot, meter, forwarder, kept, promptCounter, limits, replays, health, region },
+    ...{ snapshot, meter, forwarder, kept, promptCounter, limits, replays, health, guardrails, region },
     maxBodyBytes: environment.MAX_BODY_BYTES,
   });
   const probe = createProbes({ observer, isReady: () => !isDraining && snapshot.catalogue !== undefined });
@@ -148,6 +150,7 @@ export function createGateway({ state, environment, region = null, logger }: Gat
       // Calls that go on without their callers hold no connection open.
       forwarder.cutOpenCalls();
       replays.close();
+      await guardrails.close();
       await forwarder.close();
       await promptCounter.close();
       await meter.close();
@@ -178,7 +181,8 @@ function watchHealth({ snapshot, healthReporter }: GatewayOptions['state'], logg
 type Serve = (received: Received) => Promise<Refusal | undefined>;
 
 /**
- * The stages of a call, once each and in this order: `receive -> authenticate -> admit -> route -> forward -> meter`. What
+ * The stages of a call, once each and in this order: `receive -> authenticate -> admit -> route -> forward -> meter`, and
+ * between admit and route the guardrails of the routes that have one. What
  * is sent is made before anything is, so that what cannot be said is refused and costs nothing; then the meter opens its
  * record before the call goes out, and closes it when the call ends. Each stage takes the type that the one before returned,
  * so a wrong order does not compile.
@@ -192,6 +196,7 @@ function createStages({
   kept,
   replays,
   health,
+  guardrails,
   region,
   maxBodyBytes,
 }: {
@@ -204,6 +209,7 @@ function createStages({
   readonly kept: KeptThings;
   readonly replays: Replays;
   readonly health: Health;
+  readonly guardrails: Guardrails;
   readonly region: string | null;
   readonly maxBodyBytes: number;
 }): Serve {
@@ -226,6 +232,9 @@ function createStages({
     if (endpoint.name === 'kept-things') return kept.serve(whole, endpoint);
     const admitted = admitCall(whole, Date.now());
     if (isRefusal(admitted)) return admitted;
+    const judged = guardrails.judge(admitted);
+    const forbidden = judged === undefined ? undefined : await judged;
+    if (forbidden !== undefined) return forbidden;
     if (!replays.concerns(admitted)) return proceed(admitted);
     const taken = await replays.take(admitted);
     if (taken === ANSWERED) return undefined;

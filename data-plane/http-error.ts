@@ -9,7 +9,10 @@ export interface Refusal {
   readonly refused: ErrorCode;
   /** The field of the request at fault, or null. */
   readonly param: string | null;
-  /** Instead of the table's sentence. Never holds a secret, nor anything that came from a provider or a caller. */
+  /**
+   * Instead of the table's sentence. Never holds a secret, nor anything that came from a provider or a caller; what a route's
+   * guardrail has to say does stand here.
+   */
   readonly message: string | undefined;
   /** A flat list of what goes with the answer: when to come again. */
   readonly headers?: readonly string[];

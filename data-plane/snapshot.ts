@@ -27,6 +27,8 @@ export interface Catalogue {
    * bound to another host than the provider's.
    */
   secretOf(credentialId: string, tenantId: string, provider: ConfigObjectOf<'provider'>): string | undefined;
+  /** The key that requests to a route's guardrail are signed with; undefined where it cannot be opened, or there is none. */
+  guardrailKeyOf(route: ConfigObjectOf<'route'>): Buffer | undefined;
   /** Whether the account at the provider is the tenant's, so that nothing which is kept there is anybody else's. */
   isOwnCredential(credentialId: string, tenantId: string): boolean;
   /** Which state of a credential this is: it changes with the secret, and whenever the credential is published anew. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { CAPABILITIES } from './capability.js';
+import { guardrailSchema } from './guardrail.js';
 import { limitsSchema } from './limits.js';
 import { rateCardVersionSchema } from './rate-card.js';
 import { keyTagSchema, MAX_KEY_TAGS, routePolicyShape, targetPolicyShape } from './route-policy.js';
@@ -154,6 +155,8 @@ const routeObjectSchema = z.object({
   /** Whether translation between dialects may drop what a target cannot express; otherwise such a call is refused. */
   dropsUnsupported: z.boolean(),
   ...routePolicyShape,
+  /** Who is asked before a call is made. Left out where nobody is. */
+  guardrail: guardrailSchema.optional(),
   targets: z
     .array(
       z.object({

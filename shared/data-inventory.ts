@@ -170,6 +170,11 @@ export const PLATFORM_TABLES: Inventory = {
       'id model_id tenant_id drops_unsupported position strategy tier_strategies fallback_model_ids retry hedging cache created_at',
       'how a model is served',
     ),
+    platform(
+      'guardrail',
+      'who judges calls before they are made: the operator, or somebody the tenant was shown; is sent what the caller says, no address and no id; with the secret that we sign with, sealed',
+      'secret',
+    ),
     platform('conditions', 'which calls it is for, such as those of named tenants', 'pseudonymous'),
   ],
   target: [
@@ -378,6 +383,7 @@ export const WIRE_CONTRACTS: Inventory = {
       'id seq kind modelId tenantId dropsUnsupported position strategy tierStrategies fallbackModelIds retry hedging cache targets',
       'where calls go',
     ),
+    platform('guardrail', 'who judges calls before they are made, and the sealed secret that we sign with', 'secret'),
     platform('conditions', 'which calls it is for, such as those of named tenants', 'pseudonymous'),
   ],
   'passthrough-route': [

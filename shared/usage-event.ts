@@ -54,7 +54,10 @@ export const repeatedAnswerSchema = z.object({
 });
 export type RepeatedAnswer = z.infer<typeof repeatedAnswerSchema>;
 
-/** How a call ended. `interrupted`: the process that carried it died; found when its spool was recovered. */
+/**
+ * How a call ended. `interrupted`: the process that carried it died; found when its spool was recovered. `blocked`: its
+ * route's guardrail forbade it, and no provider was asked.
+ */
 export const outcomeSchema = z.enum([
   'completed',
   'caller-left',
@@ -62,6 +65,7 @@ export const outcomeSchema = z.enum([
   'provider-failed',
   'timed-out',
   'interrupted',
+  'blocked',
 ]);
 export type Outcome = z.infer<typeof outcomeSchema>;
 

@@ -19,6 +19,7 @@ import { Migration0005Wallets } from './migrations/migration-0005-wallets.js';
 import { Migration0006Routes } from './migrations/migration-0006-routes.js';
 import { Migration0007Plans } from './migrations/migration-0007-plans.js';
 import { Migration0008Answers } from './migrations/migration-0008-answers.js';
+import { Migration0009Guardrails } from './migrations/migration-0009-guardrails.js';
 import { Migration0010Health } from './migrations/migration-0010-health.js';
 import { Migration0010JobLeases } from './migrations/migration-0010-job-leases.js';
 import { Migration0011CatalogueImports } from './migrations/migration-0011-catalogue-imports.js';
@@ -64,6 +65,7 @@ const PLATFORM_MIGRATIONS = [
   Migration0006Routes,
   Migration0007Plans,
   Migration0008Answers,
+  Migration0009Guardrails,
   Migration0010Health,
   Migration0010JobLeases,
   Migration0011CatalogueImports,

@@ -241,7 +241,7 @@ export function openContentKey(secret: string, { id, sealedKey }: { id: string; 
   return decrypt(Buffer.from(secret, 'base64url'), sealedKey, id);
 }
 
-/** For other modules' transactions. */
+/** The newest key that secrets are encrypted under, for other modules' transactions. */
 export async function currentContentKey({ em }: Transaction, secret: string): Promise<{ id: string; key: Buffer }> {
   const [newest] = await em.find(ContentKey, {}, { orderBy: { id: 'desc' }, limit: 1 });
   if (newest !== undefined) return { id: newest.id, key: openContentKey(secret, newest) };

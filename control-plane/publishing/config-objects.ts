@@ -67,6 +67,7 @@ export function routeObject(route: Route, targets: readonly Target[]): Draft<'ro
     tenantId,
     dropsUnsupported,
     ...routePolicySchema.parse(route),
+    ...(route.guardrail !== null && { guardrail: route.guardrail }),
     targets: targets.map((target) => ({
       ...targetPolicySchema.parse(target),
       id: target.id,

@@ -1,5 +1,6 @@
 import { defineEntity, p, type InferEntity } from '@mikro-orm/core';
 import type { Capability } from '@pingtoken/shared/config-snapshot';
+import type { Guardrail } from '@pingtoken/shared/guardrail';
 import type { RoutePolicy, TargetPolicy } from '@pingtoken/shared/route-policy';
 import type { Operation } from '@pingtoken/shared/usage-event';
 import { instant } from '../database/columns.js';
@@ -37,6 +38,7 @@ export const Route = defineEntity({
     retry: p.json().$type<Partial<RoutePolicy['retry']>>(),
     hedging: p.text().$type<RoutePolicy['hedging']>(),
     cache: p.json().$type<RoutePolicy['cache']>().strictNullable(),
+    guardrail: p.json().$type<Guardrail>().strictNullable(),
     createdAt: instant(),
   },
 });

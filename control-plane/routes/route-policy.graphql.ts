@@ -1,6 +1,7 @@
 import { Field, Float, ID, InputType, Int, ObjectType, registerEnumType } from 'type-graphql';
 import { GraphQLSafeInt } from 'graphql-scalars';
 import type { Capability } from '@pingtoken/shared/config-snapshot';
+import { GUARDRAIL_ON_FAULT, GUARDRAIL_SENDS, type Guardrail } from '@pingtoken/shared/guardrail';
 import {
   HEDGING,
   ROUTING_STRATEGIES,
@@ -132,6 +133,58 @@ export class RouteCacheType implements Partial<RouteCache> {
   coalesces?: boolean;
 }
 
+export const guardrailOnFaultEnum = toEnum(GUARDRAIL_ON_FAULT);
+registerEnumType(guardrailOnFaultEnum, {
+  name: 'GuardrailOnFault',
+  description: 'Where the guardrail does not answer as it should. OPEN: the call is made; CLOSED: it is refused (503).',
+});
+export const guardrailSendsEnum = toEnum(GUARDRAIL_SENDS);
+registerEnumType(guardrailSendsEnum, {
+  name: 'GuardrailSends',
+  description:
+    'BODY: all that the caller has said. FACTS: which model is called, and pseudonyms of tenant and API key.',
+});
+
+@ObjectType('Guardrail', { description: 'Who is asked before a call of the route is made. The secret is never told.' })
+export class GuardrailType {
+  @Field(() => String)
+  url!: string;
+
+  @Field(() => Int)
+  timeoutMs!: number;
+
+  @Field(() => guardrailOnFaultEnum)
+  onFault!: Guardrail['onFault'];
+
+  @Field(() => guardrailSendsEnum)
+  sends!: Guardrail['sends'];
+}
+
+@InputType({
+  description:
+    'An HTTP service of the operator, or one that the tenants concerned have been shown: it reads what they send.',
+})
+class GuardrailInput {
+  @Field(() => String)
+  url!: string;
+
+  @Field(() => Int, { nullable: true, description: 'Longest wait for its answer; 1000 if left out.' })
+  timeoutMs?: number;
+
+  @Field(() => guardrailOnFaultEnum)
+  onFault!: Guardrail['onFault'];
+
+  @Field(() => guardrailSendsEnum, { nullable: true, description: 'BODY if left out.' })
+  sends?: Guardrail['sends'];
+
+  @Field(() => String, {
+    nullable: true,
+    description:
+      'What requests to it are signed with (Standard Webhooks): whsec_ and 24 to 64 bytes in base64. Write-only; left out: as it was, where the host is the same.',
+  })
+  secret?: string | null;
+}
+
 /** The policy's fields of a type or an input, each of them optional on the way in. */
 @InputType()
 export abstract class RoutePolicyInput {
@@ -170,4 +223,7 @@ export abstract class RoutePolicyInput {
     description: 'No answer is given twice if null, or left out at first.',
   })
   cache?: RouteCacheType | null;
+
+  @Field(() => GuardrailInput, { nullable: true, description: 'Null for none.' })
+  guardrail?: GuardrailInput | null;
 }

@@ -21,7 +21,9 @@ import { Payload, toPayload } from '../graphql/types.js';
 import type { Viewer } from '../identity/permissions.js';
 import { chooseScope, viewerScope } from '../identity/scope.js';
 import type { Route } from './entities.js';
+import { describeGuardrail } from './guardrails.js';
 import {
+  GuardrailType,
   hedgingEnum,
   RetryPolicyType,
   RouteCacheType,
@@ -69,6 +71,9 @@ class RouteType {
 
   @Field(() => RouteCacheType, { nullable: true, description: 'Null where no answer is given twice.' })
   cache!: RouteCacheType | null;
+
+  @Field(() => GuardrailType, { nullable: true })
+  guardrail!: GuardrailType | null;
 
   @Field(() => GraphQLDateTimeISO)
   createdAt!: Date;
@@ -154,5 +159,6 @@ export class RoutesResolver {
 /** With every default in its place, as data planes see it. */
 function toRoute(route: Route): RouteType {
   const { id, modelId, tenantId, dropsUnsupported, createdAt } = route;
-  return { id, modelId, tenantId, dropsUnsupported, createdAt, ...routePolicySchema.parse(route) };
+  const guardrail = route.guardrail === null ? null : describeGuardrail(route.guardrail);
+  return { id, modelId, tenantId, dropsUnsupported, createdAt, guardrail, ...routePolicySchema.parse(route) };
 }

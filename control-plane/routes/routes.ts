@@ -5,6 +5,7 @@ import { checkInput, Refusal, refuse, refuseConflict } from '../database/refusal
 import type { RunTransaction, Scope, Transaction } from '../database/transaction.js';
 import { routeObject } from '../publishing/config-objects.js';
 import { Tenant } from '../tenants/entities.js';
+import { describeGuardrail, guardrailInput, sealGuardrail, type GuardrailOptions } from './guardrails.js';
 import { Model, Route, Target, type PassthroughRoute } from './entities.js';
 import { createModel, setPriceCard, updateModel, type CreateModelInput, type UpdateModelInput } from './models.js';
 import { createPassthroughRoute, type PassthroughInput } from './passthrough.js';
@@ -34,6 +35,7 @@ const routeInput = z.object({
     .transform((id) => id ?? null),
   dropsUnsupported: z.boolean().default(false),
   ...policy,
+  guardrail: guardrailInput.nullish(),
   targets: z.array(targetInput).min(1).max(MAX_TARGETS),
 });
 
@@ -49,6 +51,8 @@ const updateRouteInput = z.object({
   retry: policy.retry.unwrap().optional(),
   hedging: policy.hedging.unwrap().optional(),
   cache: policy.cache.unwrap().optional(),
+  /** Null for none from now on. */
+  guardrail: guardrailInput.nullish(),
 });
 
 export type CreateRouteInput = z.input<typeof routeInput>;
@@ -78,7 +82,7 @@ export interface Routes {
   createPassthroughRoute(scope: Scope, input: PassthroughInput): Promise<PassthroughRoute | Refusal>;
 }
 
-export function createRoutes({ run }: { run: RunTransaction }): Routes {
+export function createRoutes({ run, ...guardrails }: { run: RunTransaction } & GuardrailOptions): Routes {
   return {
     createModel: (scope, input) => run(scope, (transaction) => createModel(transaction, input)),
     updateModel: (scope, input) => run(scope, (transaction) => updateModel(transaction, input)),
@@ -87,8 +91,8 @@ export function createRoutes({ run }: { run: RunTransaction }): Routes {
     listModels: (scope) => run(scope, ({ em }) => em.find(Model, {}, { orderBy: { name: 'asc' } })),
     listRoutedModelIds: (scope) =>
       run(scope, async ({ em }) => (await em.find(Route, { tenantId: null })).map(({ modelId }) => modelId)),
-    createRoute: (scope, input) => run(scope, (transaction) => createRoute(transaction, input)),
-    updateRoute: (scope, input) => run(scope, (transaction) => updateRoute(transaction, input)),
+    createRoute: (scope, input) => run(scope, (transaction) => createRoute(transaction, input, guardrails)),
+    updateRoute: (scope, input) => run(scope, (transaction) => updateRoute(transaction, input, guardrails)),
     listRoutes: (scope, modelId) => run(scope, (transaction) => listRoutes(transaction, modelId)),
     listTargets: (scope, routeIds) =>
       run(scope, ({ em }) =>
@@ -108,11 +112,18 @@ async function listRoutes({ em }: Transaction, modelId: string | null): Promise<
   return em.find(Route, where, { orderBy: { modelId: 'asc', tenantId: 'asc', position: 'asc' }, limit: 10_000 });
 }
 
-/** For other modules' transactions. */
-export async function createRoute(transaction: Transaction, input: CreateRouteInput): Promise<Route | Refusal> {
+/**
+ * For other modules' transactions.
+ * @param guardrails what a route with a guardrail needs; others need none
+ */
+export async function createRoute(
+  transaction: Transaction,
+  input: CreateRouteInput,
+  guardrails?: GuardrailOptions,
+): Promise<Route | Refusal> {
   const checked = checkInput(routeInput, input);
   if (checked instanceof Refusal) return checked;
-  const { targets, ...details } = checked;
+  const { targets, guardrail: given = null, ...details } = checked;
   const { modelId, tenantId } = details;
   const { em } = transaction;
   if ((await em.findOne(Model, { id: modelId })) === null) return refuse('not_found', ['modelId']);
@@ -124,30 +135,48 @@ export async function createRoute(transaction: Transaction, input: CreateRouteIn
     const fault = await findTargetFault(transaction, target, tenantId, ['targets', String(index)]);
     if (fault !== undefined) return fault;
   }
+  const id = uuidv7();
+  const guardrail =
+    given === null || guardrails === undefined
+      ? null
+      : await sealGuardrail(transaction, { routeId: id, given, before: null }, guardrails);
+  if (guardrail instanceof Refusal) return guardrail;
   return refuseConflict(['position'], async () => {
-    const route = em.create(Route, { ...details, id: uuidv7(), createdAt: new Date() });
+    const route = em.create(Route, { ...details, guardrail, id, createdAt: new Date() });
     await em.flush();
     const rows = targets.map((target) => createTargetRow(transaction, route, target));
     await transaction.em.flush();
-    await transaction.audit({ action: 'route-created', subjectKind: 'route', subjectId: route.id });
+    const audited = guardrail === null ? {} : { details: { guardrail: describeGuardrail(guardrail) } };
+    await transaction.audit({ action: 'route-created', subjectKind: 'route', subjectId: route.id, ...audited });
     await transaction.publish([routeObject(route, rows)]);
     return route;
   });
 }
 
-async function updateRoute(transaction: Transaction, input: UpdateRouteInput): Promise<Route | Refusal> {
+async function updateRoute(
+  transaction: Transaction,
+  input: UpdateRouteInput,
+  guardrails: GuardrailOptions,
+): Promise<Route | Refusal> {
   const checked = checkInput(updateRouteInput, input);
   if (checked instanceof Refusal) return checked;
-  const { id, ...given } = checked;
+  const { id, guardrail: givenGuardrail, ...given } = checked;
   const changes = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const route = await lockRoute(transaction, id);
   if (route === null) return refuse('not_found', ['id']);
   const fault = await findPolicyFault(transaction, route.modelId, given);
   if (fault !== undefined) return fault;
+  const guardrail =
+    givenGuardrail === undefined || givenGuardrail === null
+      ? givenGuardrail
+      : await sealGuardrail(transaction, { routeId: id, given: givenGuardrail, before: route.guardrail }, guardrails);
+  if (guardrail instanceof Refusal) return guardrail;
   return refuseConflict(['position'], async () => {
-    transaction.em.assign(route, changes);
+    transaction.em.assign(route, { ...changes, ...(guardrail !== undefined && { guardrail }) });
     await transaction.em.flush();
-    await transaction.audit({ action: 'route-updated', subjectKind: 'route', subjectId: id, details: changes });
+    const told = guardrail === undefined || guardrail === null ? guardrail : describeGuardrail(guardrail);
+    const details = { ...changes, ...(told !== undefined && { guardrail: told }) };
+    await transaction.audit({ action: 'route-updated', subjectKind: 'route', subjectId: id, details });
     await publishRoute(transaction, route);
     return route;
   });
@@ -157,7 +186,7 @@ async function updateRoute(transaction: Transaction, input: UpdateRouteInput): P
 async function findPolicyFault(
   { em }: Transaction,
   modelId: string,
-  { conditions, fallbackModelIds, tierStrategies }: Omit<z.output<typeof updateRouteInput>, 'id'>,
+  { conditions, fallbackModelIds, tierStrategies }: Omit<z.output<typeof updateRouteInput>, 'id' | 'guardrail'>,
 ): Promise<Refusal | undefined> {
   for (const [index, id] of (fallbackModelIds ?? []).entries()) {
     const path = ['fallbackModelIds', String(index)];

@@ -1,5 +1,6 @@
 import type { ConfigObject, ConfigObjectOf, ConfigPosition } from '@pingtoken/shared/config-snapshot';
 import { decrypt } from '@pingtoken/shared/crypto';
+import { guardrailKey, guardrailSecretContext } from '@pingtoken/shared/guardrail';
 import { mayReceive } from '../provider-address.js';
 import type { Catalogue } from '../snapshot.js';
 
@@ -68,6 +69,7 @@ export function createCatalogue({ position, objects, contentKeys }: CataloguePar
       if (credential.tenantId !== null && credential.tenantId !== tenantId) return undefined;
       return mayReceive(provider, credential.origin) ? openSecret(credential, contentKeys) : undefined;
     },
+    guardrailKeyOf: (route) => openGuardrailKey(route, contentKeys),
     isOwnCredential: (credentialId, tenantId) => credentials.get(credentialId)?.tenantId === tenantId,
     credentialSeq: (credentialId) => credentials.get(credentialId)?.seq,
   };
@@ -89,6 +91,28 @@ function openSecret(
     return secret;
   } catch {
     // One credential that cannot be opened takes its own routes out of service, and nobody else's.
+    return undefined;
+  }
+}
+
+const openedGuardrailKeys = new WeakMap<ConfigObjectOf<'route'>, Buffer>();
+
+function openGuardrailKey(
+  route: ConfigObjectOf<'route'>,
+  contentKeys: ReadonlyMap<string, Uint8Array>,
+): Buffer | undefined {
+  const { id, guardrail } = route;
+  const opened = openedGuardrailKeys.get(route);
+  if (opened !== undefined || guardrail === undefined) return opened;
+  const contentKey = contentKeys.get(guardrail.contentKeyId);
+  if (contentKey === undefined) return undefined;
+  try {
+    const sealed = Buffer.from(guardrail.sealedSecret, 'base64url');
+    const key = guardrailKey(decrypt(contentKey, sealed, guardrailSecretContext(id, guardrail.url)).toString());
+    openedGuardrailKeys.set(route, key);
+    return key;
+  } catch {
+    // As where the guardrail does not answer: its route says what is done then.
     return undefined;
   }
 }

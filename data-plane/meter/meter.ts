@@ -1,5 +1,6 @@
 import type { Usage } from '@pingtoken/shared/rate-card';
 import type { Outcome } from '@pingtoken/shared/usage-event';
+import type { Admitted } from '../admit/admit.js';
 import type { AddressRange } from '../environment.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { CallMoney, HeldMoney } from '../leases/call-money.js';
@@ -35,6 +36,11 @@ export interface Meter {
    * @returns a refusal where a limit is reached, money lacks or nothing can be recorded; the call must not be made then
    */
   begin(routed: Prepared): Promise<MeteredCall | Refusal>;
+  /**
+   * Writes that a call was forbidden before anything was sent: no attempt, no token, nothing reserved.
+   * @returns a refusal where it cannot be recorded
+   */
+  recordBlocked(admitted: Admitted, status: number): Promise<Refusal | undefined>;
   /** Waits for the calls that are still being counted, five seconds at most. The spool is closed afterwards, not before. */
   close(): Promise<void>;
 }
@@ -67,11 +73,34 @@ export function createMeter(options: MeterOptions): Meter {
       }
       return new MeteredCall(routed, { asked, start, share, held }, books);
     },
+    recordBlocked: (admitted, status) => recordBlocked(admitted, status, { factsOf, books }),
     close: async () => {
       while (books.unfinished.size > 0) await Promise.all(books.unfinished);
       await estimator.close();
     },
   };
+}
+
+async function recordBlocked(
+  admitted: Admitted,
+  status: number,
+  {
+    factsOf,
+    books: { spool, observer },
+  }: { readonly factsOf: ReturnType<typeof createFactsMemo>; readonly books: Books },
+): Promise<Refusal | undefined> {
+  const { requestId: eventId, streamed, admittedAt, operation, timing } = admitted;
+  const start: StartRecord = { facts: factsOf(admitted), eventId, streamed, admittedAt, attempts: [] };
+  try {
+    await spool.start(start);
+  } catch (error) {
+    if (error instanceof SpoolUnavailableError) return refuse('spool_unavailable');
+    throw error;
+  }
+  const ending = { outcome: 'blocked', status, firstByteMs: null } as const;
+  observer.callEnded({ operation, ...ending, durationMs: performance.now() - timing.receivedAt });
+  await spool.end({ ...start, ...ending, endedAt: Date.now(), billedAttempt: null });
+  return undefined;
 }
 
 /** What all calls share. */

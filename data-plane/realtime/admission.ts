@@ -3,6 +3,7 @@ import { admitRealtime, type RealtimeCall } from '../admit/admit.js';
 import { authenticate } from '../authenticate.js';
 import { CallTiming } from '../call-timing.js';
 import type { Prepared } from '../forward/prepared-call.js';
+import { refuseUnguardable } from '../guardrail/guardrails.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { Meter, MeteredCall } from '../meter/meter.js';
 import { createRequestId } from '../receive.js';
@@ -22,6 +23,8 @@ export function admitSession(request: SessionRequest, snapshot: Snapshot): Prepa
   const call: RealtimeCall = { operation: 'realtime', model: request.model };
   const admitted = admitRealtime({ ...known, body: NOTHING }, call, nowMs);
   if (isRefusal(admitted)) return admitted;
+  const unguardable = refuseUnguardable(admitted.candidates);
+  if (unguardable !== undefined) return unguardable;
   const routed = route(admitted, { seed: seedOf(admitted.requestId) });
   return isRefusal(routed) ? routed : { ...routed, outgoing: undefined, session: 'opening' };
 }

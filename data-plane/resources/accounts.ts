@@ -4,6 +4,7 @@ import { admitModel, priceInForce, type Admitted, type Candidate } from '../admi
 import type { Authenticated, WithBody } from '../authenticate.js';
 import { readOpenAiRequest } from '../dialects/openai-request.js';
 import type { Prepared } from '../forward/prepared-call.js';
+import { refuseUnguardable } from '../guardrail/guardrails.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import { refuseUnpermitted } from '../limits/bounds.js';
 import type { PlannedAttempt } from '../route/route.js';
@@ -64,6 +65,8 @@ function admitBatch(
   const request = readOpenAiRequest(Buffer.from(JSON.stringify({ model })), 'chat-completions');
   if (isRefusal(request)) return refuse('model_not_found', 'model');
   const admitted = admitModel(known, operation, request, nowMs);
+  const unguardable = isRefusal(admitted) ? undefined : refuseUnguardable(admitted.candidates);
+  if (unguardable !== undefined) return unguardable;
   if (isRefusal(admitted) || known.catalogue.models.get(model)?.operations.includes('batches') === true)
     return admitted;
   return refuse('model_not_found', 'model', 'The model cannot be used in batches.');

@@ -37,7 +37,7 @@ function passLater(from: Socket, to: Socket, arrivesAt: () => number): void {
   let lastAt = 0;
   const later = (act: () => void): void => {
     lastAt = Math.max(lastAt, arrivesAt());
-    setTimeout(act, lastAt - performance.now());
+    setTimeout(act, Math.max(0, lastAt - performance.now()));
   };
   from.setNoDelay(true);
   from.on('data', (chunk: Buffer) => {
@@ -52,15 +52,18 @@ function passLater(from: Socket, to: Socket, arrivesAt: () => number): void {
   });
 }
 
-/** A provider with TLS that streams a short answer at once, and closes its connection after it. */
-export async function startProvider(certificate: SelfSigned, cleanup: Cleanup): Promise<number> {
+/**
+ * A provider with TLS that streams a short answer at once.
+ * @param closes whether it closes each connection after its first answer
+ */
+export async function startProvider(certificate: SelfSigned, closes: boolean, cleanup: Cleanup): Promise<number> {
   const usage = { prompt_tokens: 9, completion_tokens: 2, total_tokens: 11 };
   const first = { choices: [{ index: 0, delta: { role: 'assistant', content: 'Hello' } }] };
   const last = { choices: [{ index: 0, delta: {}, finish_reason: 'stop' }], usage };
   const server = createProvider(certificate, (request, response) => {
     request.resume();
     request.on('end', () => {
-      response.writeHead(200, { 'content-type': 'text/event-stream', connection: 'close' });
+      response.writeHead(200, { 'content-type': 'text/event-stream', ...(closes && { connection: 'close' }) });
       response.write(`data: ${JSON.stringify(first)}\n\n`);
       response.end(`data: ${JSON.stringify(last)}\n\ndata: [DONE]\n\n`);
     });

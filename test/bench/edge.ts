@@ -1,4 +1,4 @@
-import { request, type Agent } from 'node:https';
+import { Agent, request } from 'node:https';
 import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RoutingStrategy } from '@pingtoken/shared/route-policy';
@@ -32,7 +32,7 @@ interface Callee {
   readonly bearer: string;
 }
 
-/** One streamed call over a new connection. @returns milliseconds from its beginning to the first token */
+/** One streamed call, over a new connection unless the agent has one. @returns milliseconds from its beginning to the first token */
 function firstTokenMs({ port, bearer }: Callee, agent: Agent | false = false): Promise<number> {
   const body = JSON.stringify({ model: 'm', stream: true, messages: [{ role: 'user', content: 'Hi' }] });
   const headers = {
@@ -44,7 +44,6 @@ function firstTokenMs({ port, bearer }: Callee, agent: Agent | false = false): P
     const startedAt = performance.now();
     const options = { method: 'POST', headers, agent, ca: certificate.cert };
     const call = request(`https://127.0.0.1:${port}/v1/chat/completions`, options, (answer) => {
-      if (process.env['EDGE_DEBUG']) say(String(answer.headers['server-timing']));
       let text = '';
       answer.on('data', (chunk: Buffer) => {
         const isFirst = !text.includes('"content"');
@@ -75,10 +74,11 @@ async function inTurn(callees: readonly Callee[]): Promise<number[][]> {
 }
 
 /** Calls begin at their times, whether or not those before have ended. */
-async function underLoad(callee: Callee): Promise<number[]> {
+async function underLoad(callee: Callee, agent: Agent): Promise<number[]> {
   const calls: Promise<number>[] = [];
   for (let at = 0; at < LOAD_CALLS; at += 1) {
-    calls.push(firstTokenMs(callee));
+    // A call that fails never has its first token.
+    calls.push(firstTokenMs(callee, agent).catch(() => Infinity));
     await sleep(1000 / CALLS_A_SECOND);
   }
   return Promise.all(calls);
@@ -87,7 +87,7 @@ async function underLoad(callee: Callee): Promise<number[]> {
 const ms = (value: number): string => `${value.toFixed(0)} ms`;
 
 async function compareCold(cleanup: Cleanup): Promise<void> {
-  const provider = await startProvider(certificate, cleanup);
+  const provider = await startProvider(certificate, true, cleanup);
   const far = await openDistance(provider, FAR_MS, cleanup);
   const common = { targets: [{ region: 'far', port: far.port }], strategy: 'weighted', certificate, cleanup } as const;
   const edges: Callee[] = [];
@@ -118,26 +118,31 @@ async function compareRegions(cleanup: Cleanup): Promise<void> {
   const rows: string[][] = [];
   for (const strategy of ['latency', 'region'] as const satisfies readonly RoutingStrategy[]) {
     say(`Three regions, strategy ${strategy}: ${(2 * LOAD_CALLS) / CALLS_A_SECOND} s`);
-    const provider = await startProvider(certificate, cleanup);
+    const provider = await startProvider(certificate, false, cleanup);
     const distances = await Promise.all([1, 2, 3].map(() => openDistance(provider, REGION_MS, cleanup)));
     const targets = distances.map(({ port }, at) => ({ region: ['eu', 'us', 'ap'][at] ?? '', port }));
     const dataPlane = await startEdgeDataPlane({ targets, strategy, certificate, warmConnections: 8, cleanup });
     const near = await openDistance(await startFront(certificate, dataPlane.port, cleanup), NEAR_MS, cleanup);
     const callee = { port: near.port, bearer: dataPlane.bearer };
-    for (let at = 0; at < CALLS_A_SECOND * 5; at += 1) await firstTokenMs(callee);
-    const healthy = await underLoad(callee);
+    // Callers keep their connections here: which way calls take is what matters.
+    const agent = new Agent({ keepAlive: true, maxCachedSessions: 0 });
+    for (let at = 0; at < CALLS_A_SECOND * 5; at += 1) await firstTokenMs(callee, agent);
+    const healthy = await underLoad(callee, agent);
     distances[0]?.setRoundTripMs(REGION_MS * SLOWER);
-    const slowed = await underLoad(callee);
+    const slowed = await underLoad(callee, agent);
+    agent.destroy();
     const [before, after] = [quantile(healthy, 0.99), quantile(slowed, 0.99)];
     const worst = Math.max(...slowed);
-    rows.push([
+    const row = [
       strategy,
       ms(quantile(healthy, 0.5)),
       ms(before),
       ms(after),
       ms(worst),
       `${(after / before).toFixed(2)} ×`,
-    ]);
+    ];
+    say(row.join('  '));
+    rows.push(row);
   }
   print(`\n## First token with one of three regions ${SLOWER} times slower\n`);
   print(table(['strategy', 'healthy p50', 'healthy p99', 'slowed p99', 'slowed worst', 'p99 ratio'], rows));

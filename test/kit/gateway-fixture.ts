@@ -41,6 +41,7 @@ export class MemoryConfig implements Snapshot {
   /** Grows when credentials are published anew. */
   credentialSeq = 1;
   isLoaded = true;
+  guardrailKey: Buffer | undefined = Buffer.alloc(32, 7);
   readonly #tenantId = randomUUID();
   readonly #credentialId = randomUUID();
 
@@ -98,6 +99,7 @@ export class MemoryConfig implements Snapshot {
       budgets: () => [],
       passthroughRoutes: (providerId) => this.passthrough.filter((route) => route.providerId === providerId),
       secretOf: () => this.secret,
+      guardrailKeyOf: () => this.guardrailKey,
       isOwnCredential: (credentialId) => this.ownCredentials.has(credentialId),
       credentialSeq: () => this.credentialSeq,
     };
