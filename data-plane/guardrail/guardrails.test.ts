@@ -1,17 +1,21 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Guardrail } from '@pingtoken/shared/guardrail';
 import { parseAddressRanges } from '@pingtoken/shared/address-ranges';
+import { createSymmetricKey, encrypt } from '@pingtoken/shared/crypto';
+import { guardrailSecretContext, type Guardrail } from '@pingtoken/shared/guardrail';
 import {
   eventually,
+  openRaw,
   startGateway,
   startUpstream,
   type GatewayFixture,
   type ScriptedUpstream,
 } from '../../test/kit/gateway-fixture.js';
+import { RouteWorld } from '../../test/kit/route-values.js';
+import { createCatalogue } from '../config-link/catalogue.js';
 
 interface Asked {
   readonly method: string;
@@ -230,6 +234,69 @@ describe.each(FAULTS)('a guardrail that %s', (_what, respond, timeoutMs) => {
     if (onFault === 'closed') expect((await errorOf(response)).code).toBe('guardrail_unavailable');
     expect(asked).toHaveLength(1);
     expect(upstream.requests).toHaveLength(onFault === 'open' ? 1 : 0);
+  });
+});
+
+describe('what a guardrail could not judge as a whole', () => {
+  it('is refused: a session', async () => {
+    await start();
+    fixture.config.addModel('talker', 'realtime', 'talker');
+    Object.assign(fixture.config.routeList.at(-1) ?? {}, { guardrail: fixture.config.routeList[0]?.guardrail });
+    const lines = ['GET /v1/realtime?model=talker HTTP/1.1', 'host: x', 'connection: upgrade', 'upgrade: websocket'];
+    const rest = ['sec-websocket-version: 13', 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=='];
+    const key = `authorization: Bearer ${fixture.config.bearer}`;
+    const text = await openRaw(fixture.port, [...lines, ...rest, key, '', ''].join('\r\n')).closed();
+    expect(text).toMatch(/^HTTP\/1\.1 400 /);
+    expect(text).toContain('guardrail_blocked');
+    expect(upstream.connections).toBe(0);
+    expect(asked).toEqual([]);
+  });
+
+  it('is refused: a batch, and the file that is its input', async () => {
+    await start();
+    fixture.config.addModel('batched', 'chat-completions', 'batched', { operations: ['chat-completions', 'batches'] });
+    Object.assign(fixture.config.routeList.at(-1) ?? {}, { guardrail: fixture.config.routeList[0]?.guardrail });
+    const line = {
+      custom_id: 'a',
+      method: 'POST',
+      url: '/v1/chat/completions',
+      body: { model: 'batched', messages: [] },
+    };
+    const form = new FormData();
+    form.set('purpose', 'batch');
+    form.set('file', new Blob([`${JSON.stringify(line)}\n`]), 'input.jsonl');
+    const headers = { authorization: `Bearer ${fixture.config.bearer}` };
+    const response = await fetch(`${fixture.url}/v1/files`, { method: 'POST', headers, body: form });
+    expect((await errorOf(response)).code).toBe('guardrail_blocked');
+    expect(upstream.connections).toBe(0);
+  });
+});
+
+describe('the secret of a guardrail', () => {
+  const ROUTE_ID = randomUUID();
+  const contentKeyId = randomUUID();
+  const contentKey = createSymmetricKey();
+  const secret = `whsec_${Buffer.alloc(32, 9).toString('base64')}`;
+  const sealed = (routeId: string, url: string): string =>
+    encrypt(contentKey, secret, guardrailSecretContext(routeId, url)).toString('base64url');
+
+  /** @param sealedFor the address that the secret was given for */
+  function keyOf(sealedFor: string, routeId = ROUTE_ID): Buffer | undefined {
+    const guardrail: Guardrail = {
+      ...{ url: 'https://guard.example/v2', timeoutMs: 100, onFault: 'open', sends: 'facts', contentKeyId },
+      sealedSecret: sealed(routeId, sealedFor),
+    };
+    const route = { ...new RouteWorld().addRoute([]), id: ROUTE_ID, guardrail };
+    const contentKeys = new Map([[contentKeyId, contentKey]]);
+    const catalogue = createCatalogue({ position: { epoch: 1, seq: 1 }, objects: [route], contentKeys });
+    return catalogue.guardrailKeyOf(route);
+  }
+
+  it('opens for its route and host, whatever the path', async () => {
+    await start();
+    expect(keyOf('https://guard.example/v1')?.equals(Buffer.alloc(32, 9))).toBe(true);
+    expect(keyOf('https://else.example/v1')).toBeUndefined();
+    expect(keyOf('https://guard.example/v1', randomUUID())).toBeUndefined();
   });
 });
 
