@@ -53,9 +53,10 @@ export interface Recipient {
   refused(answer: ErrorAnswer, tell: () => void): void;
   /**
    * The provider reports an error inside its stream.
+   * @param data of the event that does
    * @param tell gives it to the caller: not called where another attempt takes its place
    */
-  erred(tell: () => void): void;
+  erred(data: string, tell: () => void): void;
   /** Ends the call as failed, see `Exchange.fail`. */
   fail(code: ErrorCode, outcome: Outcome, reason: string): void;
   /** Ends the exchange with the provider at once. */

@@ -4,7 +4,7 @@ import type { Outcome } from '@pingtoken/shared/usage-event';
 import type { CallTiming } from '../call-timing.js';
 import { SERVICE_TIER_HEADER, tierOf } from '../dialects/service-tier.js';
 import type { AttemptMeter } from '../meter/attempt-meter.js';
-import { classifyAnswer, type ErrorAnswer } from '../route/failure.js';
+import { classifyAnswer, classifyErrorEvent, type ErrorAnswer } from '../route/failure.js';
 import type { AttemptResult } from '../route/health.js';
 import type { Answer, Recipient } from './answer.js';
 import type { WalkedAttempt } from './attempt-walk.js';
@@ -111,10 +111,9 @@ export class Exchange implements Recipient {
     this.#relay.failed(this, classifyAnswer(answer, Date.now()), tell);
   }
 
-  erred(tell: () => void): void {
-    const status = this.meter.providerStatus;
+  erred(data: string, tell: () => void): void {
     if (this.#start === undefined) tell();
-    else this.#relay.failed(this, { kind: 'server-error', status, retryAfterMs: undefined }, tell);
+    else this.#relay.failed(this, classifyErrorEvent(data, this.meter.providerStatus), tell);
   }
 
   get isHeld(): boolean {

@@ -1,14 +1,13 @@
-import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RoutePolicy } from '@pingtoken/shared/route-policy';
 import {
   eventually,
-  startGateway,
   startUpstream,
   type GatewayFixture,
   type ScriptedUpstream,
 } from '../../test/kit/gateway-fixture.js';
+import { startRoutedGateway, useTargets } from '../../test/kit/routed-gateway.js';
 
 /** Two providers of one model, the second for when the first fails. */
 let first: ScriptedUpstream;
@@ -33,16 +32,23 @@ const reset = (request: IncomingMessage): void => {
   request.socket.resetAndDestroy();
 };
 
+/** Dies behind the head of a stream. */
+const breakOff = (request: IncomingMessage, response: ServerResponse): void => {
+  response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
+  setTimeout(() => {
+    reset(request);
+  }, 30);
+};
+
 beforeEach(async () => {
   first = await startUpstream(serve);
   second = await startUpstream(serve);
-  gateway = await startGateway(first.baseUrl, { UPSTREAM_HEADERS_TIMEOUT_MS: 5_000 });
-  useBoth({});
+  gateway = await startRoutedGateway([first, second], {}, { UPSTREAM_HEADERS_TIMEOUT_MS: 5_000 });
 });
 
 afterEach(async () => {
   const { spool } = gateway;
-  await eventually(() => spool.starts.length === spool.ends.length);
+  await eventually(() => spool.starts.length === spool.ends.length, 20_000);
   expect(new Set(spool.ends.map(({ eventId }) => eventId)).size).toBe(spool.ends.length);
   expect(gateway.gateway.openCalls()).toBe(0);
   await gateway.close();
@@ -51,23 +57,7 @@ afterEach(async () => {
 });
 
 function useBoth(policy: Partial<RoutePolicy>, ...more: readonly ScriptedUpstream[]): void {
-  const { config } = gateway;
-  config.moreProviders.length = 0;
-  for (const [index, { baseUrl }] of [second, ...more].entries()) {
-    config.moreProviders.push({ ...config.provider, id: randomUUID(), slug: `sim-${index + 2}`, baseUrl });
-  }
-  const grantedProviderIds = [config.provider, ...config.moreProviders].map(({ id }) => id);
-  for (const [hash, account] of config.accounts) {
-    config.accounts.set(hash, { ...account, tenant: { ...account.tenant, grantedProviderIds } });
-  }
-  const route = config.routeList[0];
-  const [target] = route?.targets ?? [];
-  if (route === undefined || target === undefined) throw new Error('no route');
-  const others = config.moreProviders.map(({ id }, index) => ({
-    ...{ ...target, id: randomUUID(), providerId: id, credentialId: randomUUID(), priority: index + 1 },
-    upstreamModel: `second-${index}`,
-  }));
-  config.routeList[0] = { ...route, ...policy, targets: [target, ...others] };
+  useTargets(gateway, [first, second, ...more], policy);
 }
 
 const retry = (change: Partial<RoutePolicy['retry']>): Partial<RoutePolicy> => {
@@ -184,6 +174,31 @@ describe('a call whose provider fails before it has answered', () => {
   });
 });
 
+it('a form that fails is sent to the next provider', async () => {
+  gateway.config.addModel('transcription-alias', 'transcriptions', 'whisper');
+  useTargets(gateway, [first, second], {}, 'transcription-alias');
+  second.respond = (_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' }).end('{"text":"said"}');
+  };
+  for (const respond of [reset, refuseWith(500), breakOff]) {
+    first.respond = respond;
+    const body = new FormData();
+    body.set('model', 'transcription-alias');
+    body.set('file', new Blob([new Uint8Array(200_000)]), 'sound.wav');
+    const headers = { authorization: `Bearer ${gateway.config.bearer}` };
+    const response = await fetch(`${gateway.url}/v1/audio/transcriptions`, { method: 'POST', headers, body });
+    expect(await response.json()).toEqual({ text: 'said' });
+    const [one, other] = [first.requests.at(-1)?.body, second.requests.at(-1)?.body];
+    expect(other?.toString('latin1')).toBe(one?.toString('latin1').replace('whisper', 'second-0'));
+  }
+  await eventually(() => gateway.spool.ends.length === 3);
+  expect(gateway.spool.ends.map(({ attempts }) => attempts.map(({ status }) => status))).toEqual([
+    [null, 200],
+    [500, 200],
+    [200, 200],
+  ]);
+});
+
 describe('no other attempt is made', () => {
   it('for what is the caller’s own fault', async () => {
     first.respond = refuseWith(400, { error: { message: 'bad', type: 'invalid_request_error' } });
@@ -279,7 +294,7 @@ it('every one of many calls is answered while one of two providers dies under th
     }
   };
   const callers = Array.from({ length: 20 }, caller);
-  await eventually(() => statuses.length > 40);
+  await eventually(() => statuses.length > 40, 20_000);
   first.respond = reset;
   await Promise.all(callers);
   expect(new Set(statuses)).toEqual(new Set([200]));

@@ -89,13 +89,17 @@ function endWith(response: CallerResponse, piece: Buffer | undefined): void {
 /** An answer of events that go on as they come. */
 export class RelayedStream implements Answer {
   readonly #tap: StreamUsage;
+  /** What the provider said last of an error. */
+  #errorData = '';
 
   constructor(
     private readonly recipient: Recipient,
     private readonly head: AnswerHead,
   ) {
     const { meter } = recipient;
-    this.#tap = tapStream(meter, usageReaderOf(meter.routed));
+    this.#tap = tapStream(meter, usageReaderOf(meter.routed), (data) => {
+      this.#errorData = data;
+    });
     recipient.beginStream(head.status, headOf(meter, head));
   }
 
@@ -107,7 +111,7 @@ export class RelayedStream implements Answer {
     const bytes = this.#tap.push(chunk);
     if (this.#tap.sawError) {
       this.recipient.meter.nothingDelivered();
-      this.recipient.erred(() => {
+      this.recipient.erred(this.#errorData, () => {
         if (bytes.length > 0) this.recipient.write(bytes);
       });
       return;
@@ -136,9 +140,12 @@ export class RelayedStream implements Answer {
   }
 }
 
-function tapStream(meter: AttemptMeter, reader: UsageReader | undefined): StreamUsage {
+function tapStream(meter: AttemptMeter, reader: UsageReader | undefined, onError: (data: string) => void): StreamUsage {
   const { task } = meter.routed;
-  const cleanError = (data: string): string => cleanErrorData(data, meter.attempt.secret);
+  const cleanError = (data: string): string => {
+    onError(data);
+    return cleanErrorData(data, meter.attempt.secret);
+  };
   if (reader === undefined || task.kind === 'passthrough') {
     meter.usageReported(meter.routed.assumedUsage);
     return new StreamUsage({ ...PASSED_THROUGH, cleanError });

@@ -89,6 +89,7 @@ export class StreamTranslator {
   readonly #writer: ChatStreamWriter;
   #text = '';
   #sawError = false;
+  #errorData = '';
   #tierLooks = TIER_LOOKS;
   #sinceEvent = 0;
 
@@ -115,7 +116,10 @@ export class StreamTranslator {
           this.#tierLooks = tier === undefined ? this.#tierLooks - 1 : 0;
           if (tier !== undefined) onServiceTier(tier);
         }
-        for (const each of this.#reader.push({ event, data })) take(each);
+        for (const each of this.#reader.push({ event, data })) {
+          if (each.kind === 'error') this.#errorData = data;
+          take(each);
+        }
       },
     });
   }
@@ -123,6 +127,11 @@ export class StreamTranslator {
   /** The provider reported an error inside the stream, and the caller was told. */
   get sawError(): boolean {
     return this.#sawError;
+  }
+
+  /** As the provider wrote it last; empty where it has reported none. */
+  get errorData(): string {
+    return this.#errorData;
   }
 
   /**

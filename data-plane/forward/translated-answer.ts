@@ -78,7 +78,7 @@ export class TranslatedStream implements Answer {
     }
     if (this.#translator.sawError) {
       this.recipient.meter.nothingDelivered();
-      this.recipient.erred(() => {
+      this.recipient.erred(this.#translator.errorData, () => {
         if (text !== '') this.recipient.write(text);
       });
       return;

@@ -1,4 +1,11 @@
-import { ANSWER_DIMENSIONS, type Dimension, type ServiceTier, type Usage } from '@pingtoken/shared/rate-card';
+import { priceOf, UnpricedDimensionError, type PriceContext } from '@pingtoken/shared/price-of';
+import {
+  ANSWER_DIMENSIONS,
+  type Dimension,
+  type RateCardVersion,
+  type ServiceTier,
+  type Usage,
+} from '@pingtoken/shared/rate-card';
 import type { Attempt } from '@pingtoken/shared/usage-event';
 import type { Prepared } from '../forward/prepared-call.js';
 import type { PlannedAttempt } from '../route/route.js';
@@ -141,7 +148,31 @@ export class AttemptMeter {
       const sent = CACHED.has(dimension) ? 'input' : dimension;
       usage[sent] = (usage[sent] ?? 0) + count;
     }
+    this.#dropUnpriced(usage);
     return this.record({ usage, countedBy: 'estimated' });
+  }
+
+  /** The card of another provider may have no rate for what the one that served counts, and its sale is not to wait for that. */
+  #dropUnpriced(usage: Usage): void {
+    const { costCardId, costCardVersionId } = this.attempt;
+    const card = costCardId === null ? undefined : this.routed.catalogue.rateCards.get(costCardId);
+    const version = card?.versions.find(({ id }) => id === costCardVersionId);
+    const context: PriceContext = { at: this.routed.admittedAt, serviceTier: this.#serviceTier };
+    let unpriced = version && unpricedDimension(usage, version, context);
+    while (version !== undefined && unpriced !== undefined) {
+      Reflect.deleteProperty(usage, unpriced);
+      unpriced = unpricedDimension(usage, version, context);
+    }
+  }
+}
+
+function unpricedDimension(usage: Usage, card: RateCardVersion, context: PriceContext): Dimension | undefined {
+  try {
+    priceOf(usage, card, context);
+    return undefined;
+  } catch (error) {
+    if (error instanceof UnpricedDimensionError) return error.dimension;
+    throw error;
   }
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { classifyAnswer, isRetryable, type Failure } from './failure.js';
+import { classifyAnswer, classifyErrorEvent, isRetryable, type Failure } from './failure.js';
 
 const NOW = Date.UTC(2026, 10, 25, 12);
 
@@ -64,5 +64,32 @@ describe('how long to wait', () => {
     [{ 'retry-after-ms': 'NaN', 'retry-after': '2' }, 2_000],
   ])('%o', (headers, wait) => {
     expect(classify(429, '', headers).retryAfterMs).toBe(wait);
+  });
+});
+
+describe('an error inside a stream', () => {
+  it.each([
+    ['Anthropic’s overload', { type: 'error', error: { type: 'overloaded_error', message: 'x' } }, 'server-error'],
+    ['Anthropic’s rate limit', { type: 'error', error: { type: 'rate_limit_error', message: 'x' } }, 'rate-limited'],
+    [
+      'OpenAI’s quota',
+      { type: 'error', error: { type: 'insufficient_quota', code: 'insufficient_quota' } },
+      'credential-refused',
+    ],
+    ['a plain event of OpenAI’s', { type: 'error', code: 'rate_limit_exceeded', message: 'x' }, 'rate-limited'],
+    ['a failed response', { type: 'response.failed', response: { error: { code: 'server_error' } } }, 'server-error'],
+    [
+      'a used up response',
+      { type: 'response.failed', response: { error: { code: 'insufficient_quota' } } },
+      'credential-refused',
+    ],
+    ['a number for a code', { error: { code: 429, message: 'x' } }, 'server-error'],
+    ['what is no object', 3, 'server-error'],
+  ])('is told by its words: %s', (_name, event, kind) => {
+    expect(classifyErrorEvent(JSON.stringify(event), 200)).toEqual({ kind, status: 200, retryAfterMs: undefined });
+  });
+
+  it('is the provider’s fault where it cannot be read', () => {
+    expect(classifyErrorEvent('{"error":', 200).kind).toBe('server-error');
   });
 });

@@ -39,6 +39,21 @@ export function classifyAnswer({ status, headers, body }: ErrorAnswer, nowMs: nu
   return { kind, status, retryAfterMs };
 }
 
+/**
+ * An error that comes inside a stream, whose status said that all is well. What it blames the caller for is not told apart: that
+ * was to be said before.
+ * @param data of the event
+ */
+export function classifyErrorEvent(data: string, status: number | null): Failure {
+  const words = readErrorWords(data);
+  const kind = words.some((word) => EXHAUSTED.has(word))
+    ? 'credential-refused'
+    : words.some((word) => word.startsWith('rate_limit'))
+      ? 'rate-limited'
+      : 'server-error';
+  return { kind, status, retryAfterMs: undefined };
+}
+
 function kindOf(status: number, error: ProviderError | undefined): FailureKind {
   if (error?.words.some((word) => EXHAUSTED.has(word)) === true || isOutOfCredit(error)) return 'credential-refused';
   switch (status) {
@@ -109,6 +124,26 @@ function readError(body: Buffer): ProviderError | undefined {
     return { message, words: words.filter((each) => typeof each === 'string') };
   } catch {
     return undefined;
+  }
+}
+
+const said = z.object({ code: word, type: word });
+/** In the event itself, or in what it holds: `error`, or a response that failed. */
+const errorEventSchema = said.extend({
+  error: said.optional().catch(undefined),
+  response: z
+    .object({ error: said.optional().catch(undefined) })
+    .optional()
+    .catch(undefined),
+});
+
+function readErrorWords(data: string): string[] {
+  try {
+    const event = errorEventSchema.parse(parseJson(data));
+    const places = [event, event.error, event.response?.error];
+    return places.flatMap((place) => [place?.code, place?.type]).filter((each) => typeof each === 'string');
+  } catch {
+    return [];
   }
 }
 
