@@ -15,6 +15,12 @@ export interface ChaosTarget {
   close(): Promise<void>;
 }
 
+/** Of the route. */
+export interface ChaosPolicy {
+  readonly retry: Readonly<Record<string, number>>;
+  readonly hedging?: 'OFF' | 'AFTER_P95';
+}
+
 const UPSTREAM_MODEL = 'pingtoken-sim-small';
 
 /** Starts a simulator and tells the platform of it, as an operator would; the tenant grants it. */
@@ -44,10 +50,13 @@ export async function startChaosTarget({ platform, tenant }: Customer, slug: str
   };
 }
 
+/** A dollar for each million tokens, whatever they are of: what a provider charges can be told from the counts. */
+export const COST_OF_TOKEN = 1_000_000n;
+
 /** Sells a model by a route to all of these, each as good as the others. @param retry of the route */
 export async function sellChaosModel(
   { platform }: Customer,
-  { name, targets, retry }: { name: string; targets: readonly ChaosTarget[]; retry: Record<string, number> },
+  { name, targets, ...policy }: { name: string; targets: readonly ChaosTarget[] } & ChaosPolicy,
 ): Promise<void> {
   const create = await creator(platform);
   const prices = [
@@ -57,12 +66,16 @@ export async function sellChaosModel(
   const card = { name, purpose: 'PRICE', currency: 'USD', prices, source: 'a test' };
   const priceCardId = await create('createRateCard', card);
   const modelId = await create('createModel', { name, operations: ['CHAT_COMPLETIONS'], priceCardId });
+  const costs = prices.map(({ dimension }) => ({ dimension, amount: '1' }));
+  const costCard = { name: `${name} costs`, purpose: 'COST', currency: 'USD', prices: costs, source: 'a test' };
+  const costCardId = await create('createRateCard', costCard);
   const listed = targets.map(({ providerId, credentialId }) => ({
     providerId,
     credentialId,
+    costCardId,
     upstreamModel: UPSTREAM_MODEL,
   }));
-  await create('createRoute', { modelId, targets: listed, retry });
+  await create('createRoute', { modelId, targets: listed, ...policy });
 }
 
 /** @returns a mutation by the operator that makes something and answers with its id */

@@ -83,13 +83,14 @@ function findAttemptProblem({ attempts, outcome }: EventRow, { served, times }: 
   if (providers.size !== attempts.length) return 'a provider was tried twice';
   const records = attempts.map(({ providerId }) => served(providerId));
   if (records.filter((record) => record !== undefined).length !== times) return 'a provider was tried in secret';
-  for (const [index, { status, usage, countedBy }] of attempts.entries()) {
+  for (const [index, { status }] of attempts.entries()) {
     const record = records[index];
     if (status !== null && record === undefined) return `attempt ${index} was answered ${status}, and never served`;
     if (status !== null && record?.status !== status) return `attempt ${index}: ${status}, served ${record?.status}`;
-    const isLast = index === attempts.length - 1;
-    if (!isLast && (isCounted({ usage }) || countedBy !== 'none')) return `attempt ${index} failed and is counted`;
-    if (!isLast && status === 200) return `attempt ${index} had begun to answer, and another was made`;
+  }
+  for (const [index, attempt] of attempts.slice(0, -1).entries()) {
+    const problem = findVainProblem(attempt, records[index]);
+    if (problem !== undefined) return `attempt ${index} ${problem}`;
   }
   const last = records.at(-1);
   if (outcome === 'completed' && last?.outcome !== 'completed') {
@@ -97,6 +98,30 @@ function findAttemptProblem({ attempts, outcome }: EventRow, { served, times }: 
   }
   return undefined;
 }
+
+/** What goes out of a stream before it says anything: its caller has been given nothing then. */
+const OPENING_EVENTS = 1;
+
+/**
+ * An attempt that another one has taken the place of has failed, and is not counted, or was cancelled because the other one was
+ * quicker, and is counted as far as its provider was asked; it had given its caller nothing.
+ */
+function findVainProblem({ status, usage, countedBy }: Attempt, record: ServedCall | undefined): string | undefined {
+  if (countedBy === 'none') {
+    if (isCounted({ usage })) return 'is counted by nobody';
+    const hadBegun = status === 200 && (record?.chunksSent ?? 0) > OPENING_EVENTS;
+    return hadBegun ? 'had begun to answer, and another was made' : undefined;
+  }
+  const { promptTokens, completionTokens } = asServed(usage);
+  if (completionTokens > 0) return 'is counted for an answer that nobody was given';
+  // One that was cancelled on its way there is unknown to the provider.
+  if (record === undefined || countedBy === 'provider') return undefined;
+  return isNear(promptTokens, record.promptTokens) && isNear(record.promptTokens, promptTokens)
+    ? undefined
+    : `is taken to have read ${promptTokens} tokens, and its provider says ${record.promptTokens}`;
+}
+
+const isNear = (count: number, told: number): boolean => count <= told * TIMES + BESIDE;
 
 function findCountProblem(event: EventRow, facts: EventFacts): string | undefined {
   const { usage, amount, outcome } = event;
@@ -152,7 +177,6 @@ function strays(usage: EventRow['usage'], served: ServedCall, seen: SeenCall | u
     if (seen === undefined || seen.result === 'complete') return 'estimated, and the provider had reported';
   }
   const { promptTokens, completionTokens } = asServed(usage);
-  const isNear = (count: number, told: number): boolean => count <= told * TIMES + BESIDE;
   if (!isNear(promptTokens, served.promptTokens) || !isNear(served.promptTokens, promptTokens)) {
     return `estimates a prompt of ${promptTokens} tokens, the provider has ${served.promptTokens}`;
   }
