@@ -103,7 +103,10 @@ export function createGateway({ state, environment, region = null, logger }: Gat
   const books = { spool, clientSealers, observer, limits, money, trustedProxies: environment.TRUSTED_PROXIES };
   const meter = createMeter({ ...books, estimator });
   const replays = createReplays({ ...books, environment, snapshot, logger, isDraining: () => isDraining });
-  const realtime = createRealtime({ environment, snapshot, meter, observer, isDraining: () => isDraining, logger });
+  const realtime = createRealtime({
+    ...{ environment, snapshot, meter, observer, walking, region, logger },
+    isDraining: () => isDraining,
+  });
   const { PRIVATE_UPSTREAMS: privateUpstreams } = environment;
   const guardrails = createGuardrails({ ...timeouts, privateUpstreams, meter, logger });
   const kept = createKeptThings({

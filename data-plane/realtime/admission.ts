@@ -7,7 +7,7 @@ import { refuseUnguardable } from '../guardrail/guardrails.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { Meter, MeteredCall } from '../meter/meter.js';
 import { createRequestId } from '../receive.js';
-import { route, type PlannedAttempt } from '../route/route.js';
+import { route, type PlannedAttempt, type RouteOptions } from '../route/route.js';
 import { seedOf } from '../route/seed.js';
 import type { Snapshot } from '../snapshot.js';
 import type { SessionRequest } from './receive-upgrade.js';
@@ -16,16 +16,20 @@ import type { SessionRequest } from './receive-upgrade.js';
 const NOTHING = Buffer.alloc(0);
 
 /** The first stages of a session: who calls, may it, and which way. */
-export function admitSession(request: SessionRequest, snapshot: Snapshot): Prepared | Refusal {
+export function admitSession(
+  request: SessionRequest,
+  snapshot: Snapshot,
+  known: Pick<RouteOptions, 'health' | 'region'>,
+): Prepared | Refusal {
   const nowMs = Date.now();
-  const known = authenticate(request, snapshot, nowMs);
-  if (isRefusal(known)) return known;
+  const caller = authenticate(request, snapshot, nowMs);
+  if (isRefusal(caller)) return caller;
   const call: RealtimeCall = { operation: 'realtime', model: request.model };
-  const admitted = admitRealtime({ ...known, body: NOTHING }, call, nowMs);
+  const admitted = admitRealtime({ ...caller, body: NOTHING }, call, nowMs);
   if (isRefusal(admitted)) return admitted;
   const unguardable = refuseUnguardable(admitted.candidates);
   if (unguardable !== undefined) return unguardable;
-  const routed = route(admitted, { seed: seedOf(admitted.requestId) });
+  const routed = route(admitted, { seed: seedOf(admitted.requestId), ...known });
   return isRefusal(routed) ? routed : { ...routed, outgoing: undefined, session: 'opening' };
 }
 

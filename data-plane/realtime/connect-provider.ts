@@ -7,6 +7,7 @@ import { failureReason } from '../forward/json-call.js';
 import { convertProviderError, OUR_OWN_FAULTS } from '../forward/provider-error.js';
 import type { UpstreamAgents } from '../forward/upstream-address.js';
 import { addressOf, credentialHeader, USER_AGENT } from '../provider-address.js';
+import { classifyAnswer, type Failure } from '../route/failure.js';
 import type { PlannedAttempt } from '../route/route.js';
 
 export interface ConnectOptions {
@@ -28,10 +29,20 @@ export interface SessionTarget {
 
 /** What came of it. A socket is open and paused: nothing that it brings is lost before somebody listens. */
 export type Connected =
-  | { readonly kind: 'open'; readonly socket: WebSocket }
+  { readonly kind: 'open'; readonly socket: WebSocket } | Unconnected | { readonly kind: 'aborted' };
+
+/** No session came of it: what the caller is told where no other provider agrees to one, and whose fault it was. */
+export type Unconnected = (
   | { readonly kind: 'refused'; readonly status: number; readonly json: string; readonly headers: readonly string[] }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly outcome: Outcome; readonly reason: string }
-  | { readonly kind: 'aborted' };
+) & { readonly failure: Failure };
+
+/** Nothing came in time. */
+export function tooLate(withinMs: number): Unconnected {
+  const failure: Failure = { kind: 'timed-out', status: null, retryAfterMs: undefined };
+  const reason = `no session within ${withinMs} ms`;
+  return { kind: 'failed', code: 'upstream_timeout', outcome: 'timed-out', reason, failure };
+}
 
 /**
  * Opens a session with the provider. It is told what any call tells it: our credential, our name and the call's id; nothing
@@ -48,8 +59,7 @@ export function connectProvider(target: SessionTarget, options: ConnectOptions):
     const expect = (withinMs: number): void => {
       clearTimeout(timer);
       timer = setTimeout(() => {
-        const reason = `no session within ${withinMs} ms`;
-        finish({ kind: 'failed', code: 'upstream_timeout', outcome: 'timed-out', reason });
+        finish(tooLate(withinMs));
       }, withinMs);
     };
     const socket = new WebSocket(address, {
@@ -91,7 +101,9 @@ export function connectProvider(target: SessionTarget, options: ConnectOptions):
     });
     // It stays for good: an error that nobody listens for would end the process.
     socket.on('error', (error) => {
-      finish({ kind: 'failed', code: 'upstream_failed', outcome: 'provider-failed', reason: failureReason(error) });
+      const failure: Failure = { kind: 'unreachable', status: null, retryAfterMs: undefined };
+      const reason = failureReason(error);
+      finish({ kind: 'failed', code: 'upstream_failed', outcome: 'provider-failed', reason, failure });
     });
     if (signal.aborted) onAbort();
   });
@@ -108,7 +120,7 @@ function requestHeaders({ attempt, requestId, isPreview }: SessionTarget): Recor
 const MAX_ERROR_BYTES = 64 * 1024;
 
 /** The provider answered like to any other call. What has no place in an answer to a caller is said to be its failure. */
-async function readRefusal(answer: IncomingMessage, secret: string): Promise<Connected> {
+async function readRefusal(answer: IncomingMessage, secret: string): Promise<Unconnected> {
   const status = answer.statusCode ?? 502;
   const chunks: Buffer[] = [];
   let length = 0;
@@ -121,12 +133,14 @@ async function readRefusal(answer: IncomingMessage, secret: string): Promise<Con
   } catch {
     chunks.length = 0;
   }
+  const body = length > MAX_ERROR_BYTES ? Buffer.alloc(0) : Buffer.concat(chunks);
+  const failure = classifyAnswer({ status, headers: answer.headers, body }, Date.now());
   const outcome = status >= 400 && status < 500 ? 'provider-refused' : 'provider-failed';
   if (status < 400 || OUR_OWN_FAULTS.has(status)) {
-    return { kind: 'failed', code: 'upstream_failed', outcome, reason: `the provider answered with status ${status}` };
+    const reason = `the provider answered with status ${status}`;
+    return { kind: 'failed', code: 'upstream_failed', outcome, reason, failure };
   }
-  const body = length > MAX_ERROR_BYTES ? Buffer.alloc(0) : Buffer.concat(chunks);
   const headers = answerHeaders({ ...answer.headers, 'content-type': undefined }, 'metered');
   const error = convertProviderError({ status, body, secret, dialect: 'openai' }, 'openai');
-  return { kind: 'refused', status: error.status, json: error.json, headers };
+  return { kind: 'refused', status: error.status, json: error.json, headers, failure };
 }

@@ -45,13 +45,15 @@ export function createRealtime(options: RealtimeOptions): Realtime {
   const { environment, snapshot } = options;
   const open = new OpenCalls<OpenSession>();
   const agents = createUpstreamAgents(createUpstreamAddresses({ privateUpstreams: environment.PRIVATE_UPSTREAMS }));
-  const { meter, observer, isDraining, logger } = options;
+  const { meter, observer, isDraining, walking, region, logger } = options;
   const upgrader = new Upgrader({
     open,
     snapshot,
     meter,
     observer,
     isDraining,
+    walking,
+    region,
     logger,
     times: sessionTimes(environment),
     connecting: connectOptions(environment, agents),

@@ -57,7 +57,7 @@ export interface SessionOptions extends Pick<ResponseBookOptions, 'begin'> {
   readonly recheck: () => Refusal | undefined;
   readonly times: SessionTimes;
   readonly logger: Logger;
-  readonly onSettled: (session: OpenSession) => void;
+  readonly onSettled: (session: OpenSession, outcome: Outcome) => void;
 }
 
 /** A response that is cancelled because its session ends may still report what it has cost, for so long. */
@@ -128,8 +128,9 @@ export class Session implements OpenSession {
 
   fail({ refusal, outcome, closeCode, reason }: SessionFault): void {
     if (this.#isOver) return;
-    const { requestId, attempts } = this.#options.call.routed;
-    const provider = attempts[0].provider.slug;
+    const { attempt, routed } = this.#options.call;
+    const { requestId } = routed;
+    const provider = attempt.provider.slug;
     this.#options.logger.warn({ requestId, provider, code: refusal.refused, outcome, reason }, 'session-failed');
     this.#end(outcome, outcome, () => {
       this.#tellCaller(errorEvent(refusal, null));
@@ -298,7 +299,7 @@ export class Session implements OpenSession {
       })
       .finally(() => {
         close();
-        this.#options.onSettled(this);
+        this.#options.onSettled(this, outcome);
         this.#settling.resolve();
       });
   }

@@ -3,8 +3,9 @@ import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually, openRaw, startGateway, type GatewayFixture } from '../../test/kit/gateway-fixture.js';
-import { expectUpgradeRefused } from '../../test/kit/realtime-caller.js';
-import { startSessionProvider, type ScriptedProvider } from '../../test/kit/session-provider.js';
+import { expectUpgradeRefused, openSession } from '../../test/kit/realtime-caller.js';
+import { useTargets } from '../../test/kit/routed-gateway.js';
+import { accept, startSessionProvider, type ScriptedProvider } from '../../test/kit/session-provider.js';
 
 let provider: ScriptedProvider;
 let gateway: GatewayFixture;
@@ -182,6 +183,59 @@ describe('a provider that gives no session', () => {
     await restart({ PRIVATE_UPSTREAMS: [] }, provider.baseUrl.replace('127.0.0.1', 'localhost'));
     expect(await expectUpgradeRefused(target())).toMatchObject({ status: 502 });
     expect(provider.sockets).toHaveLength(0);
+  });
+
+  describe('is followed by the next', () => {
+    let other: ScriptedProvider;
+    beforeEach(async () => {
+      other = await startSessionProvider();
+      useTargets(gateway, [provider, other], {}, 'realtime-alias');
+    });
+    afterEach(() => {
+      other.close();
+    });
+
+    it.each<[string, (request: IncomingMessage, socket: Duplex) => void, number | null]>([
+      ['a fault', answer(error(500, '{}')), 500],
+      ['a rate limit', answer(error(429, '{}', 'retry-after: 7\r\n')), 429],
+      ['a refused credential', answer(error(401, '{}')), 401],
+      ['a connection that breaks', answer(''), null],
+      ['silence', () => undefined, null],
+    ])('after %s, and its caller hears nothing of it', async (_name, onUpgrade, status) => {
+      provider.onUpgrade = onUpgrade;
+      const heard: string[] = [];
+      other.onUpgrade = accept((socket) => {
+        socket.on('message', (data) => heard.push((data as Buffer).toString()));
+      });
+      const caller = await openSession(target());
+      caller.say({ type: 'response.create' });
+      await eventually(() => heard.length === 1);
+      expect(provider.requests).toHaveLength(1);
+      expect(other.requests[0]?.url).toContain('model=second-0');
+      caller.socket.close(1000);
+      await eventually(() => ends().length === 1);
+      expect(ends()).toMatchObject([{ outcome: 'completed', status: 101, attempts: [{ status }, { status: 101 }] }]);
+    });
+
+    it('and is not asked again while its credential is parked', async () => {
+      provider.onUpgrade = answer(error(401, '{}'));
+      for (let each = 0; each < 3; each += 1) (await openSession(target())).socket.close(1000);
+      await eventually(() => ends().length === 3);
+      expect([provider.requests.length, other.requests.length]).toEqual([1, 3]);
+    });
+
+    it('and where none agrees the last one’s refusal is told', async () => {
+      provider.onUpgrade = answer('');
+      other.onUpgrade = answer(error(503, '{"error":{"message":"full","type":"x"}}'));
+      expect(await expectUpgradeRefused(target())).toMatchObject({ status: 503, error: { message: 'full' } });
+      expect(ends()).toMatchObject([{ outcome: 'provider-failed', attempts: [{ status: null }, { status: 503 }] }]);
+    });
+
+    it('unless the fault is the caller’s', async () => {
+      provider.onUpgrade = answer(error(400, '{"error":{"message":"no","type":"invalid_request_error"}}'));
+      expect(await expectUpgradeRefused(target())).toMatchObject({ status: 400 });
+      expect(other.requests).toHaveLength(0);
+    });
   });
 
   it('is left alone at once when the caller leaves meanwhile', async () => {

@@ -5,14 +5,17 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import { ERROR_CODES } from '@pingtoken/shared/error-code';
 import type { Outcome } from '@pingtoken/shared/usage-event';
 import { CallTiming } from '../call-timing.js';
+import type { WalkedAttempt, WalkTools } from '../forward/attempt-walk.js';
 import type { OpenCalls } from '../forward/open-calls.js';
 import { isRefusal, refuse, type Answer, type Refusal } from '../http-error.js';
 import type { Meter, MeteredCall } from '../meter/meter.js';
 import type { Observer } from '../observe.js';
+import type { AttemptResult } from '../route/health.js';
 import { createRequestId } from '../receive.js';
 import type { Snapshot } from '../snapshot.js';
 import { admitSession, beginCall, findTranscriber, readmit, type SessionWay } from './admission.js';
-import { connectProvider, type Connected, type ConnectOptions } from './connect-provider.js';
+import type { ConnectOptions } from './connect-provider.js';
+import { findSession, type FoundSession } from './find-session.js';
 import { HeldCaller } from './held-caller.js';
 import { Opening } from './opening.js';
 import { receiveUpgrade, SESSION_PROTOCOL, type SessionRequest } from './receive-upgrade.js';
@@ -27,6 +30,9 @@ export interface UpgraderOptions {
   readonly logger: Logger;
   readonly open: OpenCalls<OpenSession>;
   readonly connecting: ConnectOptions;
+  readonly walking: WalkTools;
+  /** Where this data plane stands. */
+  readonly region: string | null;
   readonly times: SessionTimes;
 }
 
@@ -37,6 +43,7 @@ interface Pending {
   readonly held: HeldCaller;
   readonly opening: Opening;
   readonly call: MeteredCall;
+  /** Its attempt is the one on its way. */
   readonly way: SessionWay;
 }
 
@@ -88,15 +95,20 @@ export class Upgrader {
   }
 
   async #serve(request: SessionRequest, socket: Socket, head: Buffer): Promise<void> {
-    const { meter, snapshot, logger } = this.#options;
+    const { meter, snapshot, logger, walking, region } = this.#options;
     try {
-      const prepared = admitSession(request, snapshot);
+      const prepared = admitSession(request, snapshot, { health: walking.health, region });
       const call = isRefusal(prepared) ? prepared : await meter.begin(prepared);
       if (isRefusal(call)) {
         this.#refuse(socket, request, call);
         return;
       }
-      const way = { request, attempt: call.attempt, snapshot };
+      const way: SessionWay = {
+        ...{ request, snapshot },
+        get attempt() {
+          return call.attempt;
+        },
+      };
       const opening = new Opening(() => readmit(way, { operation: 'realtime', model: request.model }));
       const held = new HeldCaller(socket, head, () => {
         opening.callerLeft();
@@ -109,16 +121,16 @@ export class Upgrader {
   }
 
   async #open(pending: Pending): Promise<void> {
-    const { open, connecting } = this.#options;
+    const { open } = this.#options;
     const { request, opening, call, held } = pending;
     const { requestId, isPreview } = request;
     open.add(opening);
     try {
-      const target = { attempt: call.attempt, requestId, isPreview, signal: opening.signal };
+      const target = { requestId, isPreview, signal: opening.signal };
       request.timing.waitFor('upstream');
-      const connected = await connectProvider(target, connecting);
+      const found = await findSession(call, target, this.#options);
       request.timing.waitOver();
-      await this.#conclude(connected, pending);
+      await this.#conclude(found, pending);
     } finally {
       held.release();
       open.delete(opening);
@@ -126,14 +138,15 @@ export class Upgrader {
     }
   }
 
-  async #conclude(connected: Connected, pending: Pending): Promise<void> {
+  async #conclude({ connected, walked }: FoundSession, pending: Pending): Promise<void> {
     const { request, socket, call, opening } = pending;
     switch (connected.kind) {
       case 'open':
-        if (!this.#accept(connected.socket, pending)) await call.settle('caller-left', null);
+        if (this.#accept(connected.socket, walked, pending)) return;
+        walked.ended({ kind: 'served' });
+        await call.settle('caller-left', null);
         return;
       case 'refused':
-        call.present.providerAnswered(connected.status, false);
         await call.settle(connected.status >= 500 ? 'provider-failed' : 'provider-refused', connected.status);
         passRefusal(socket, request, connected);
         return;
@@ -161,7 +174,7 @@ export class Upgrader {
   }
 
   /** @returns false where there is no caller any more */
-  #accept(provider: WebSocket, pending: Pending): boolean {
+  #accept(provider: WebSocket, walked: WalkedAttempt, pending: Pending): boolean {
     const { request, socket, held, call, way } = pending;
     let caller: WebSocket | undefined;
     this.#accepted.set(request.request, request);
@@ -174,11 +187,11 @@ export class Upgrader {
       return false;
     }
     call.present.providerAnswered(UPGRADED, true);
-    this.#converse(caller, provider, call, way);
+    this.#converse({ caller, provider, walked }, call, way);
     return true;
   }
 
-  #converse(caller: WebSocket, provider: WebSocket, call: MeteredCall, way: SessionWay): void {
+  #converse({ caller, provider, walked }: Sides, call: MeteredCall, way: SessionWay): void {
     const { open, meter, times, logger } = this.#options;
     const session = new Session({
       caller,
@@ -192,8 +205,9 @@ export class Upgrader {
         const admitted = readmit(way, { operation: 'realtime', model: way.request.model });
         return isRefusal(admitted) ? admitted : undefined;
       },
-      onSettled: (settled) => {
+      onSettled: (settled, outcome) => {
         open.delete(settled);
+        walked.ended(resultOf(outcome));
       },
     });
     open.add(session);
@@ -201,3 +215,15 @@ export class Upgrader {
 }
 
 const UPGRADED = 101;
+
+/** A session's two connections, and what its provider is to be known for. */
+interface Sides {
+  readonly caller: WebSocket;
+  readonly provider: WebSocket;
+  readonly walked: WalkedAttempt;
+}
+
+function resultOf(outcome: Outcome): AttemptResult {
+  if (outcome !== 'provider-failed') return { kind: outcome === 'completed' ? 'served' : 'abandoned' };
+  return { kind: 'failed', failure: { kind: 'server-error', status: UPGRADED, retryAfterMs: undefined } };
+}

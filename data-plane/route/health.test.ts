@@ -73,6 +73,18 @@ describe('a target’s breaker', () => {
     expect(trial.health.of(A)).toMatchObject({ blocked: undefined, outstanding: 0 });
   });
 
+  it('closes when the answer of its probe begins, which may last for long', () => {
+    const trial = new Trial();
+    trial.run(A, times(5, failed('server-error')));
+    trial.now += 5_000;
+    const probe = trial.health.begin(A, 1);
+    expect(trial.blocked()).toBe('breaker-open');
+    probe.firstByte();
+    expect(trial.blocked()).toBeUndefined();
+    probe.end(failed('server-error'));
+    expect(trial.health.of(A)).toMatchObject({ blocked: undefined, attempts: 1, failures: 1 });
+  });
+
   it('does not count what is the caller’s fault', () => {
     const trial = new Trial();
     trial.run(A, times(50, failed('refused', { status: 400 })));

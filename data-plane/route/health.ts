@@ -122,8 +122,17 @@ class HealthBook implements Health {
   }
 
   /** @param waitedMs since the attempt began */
-  firstByteOf(target: AttemptedTarget, state: TargetState, waitedMs: number): void {
+  waited(target: AttemptedTarget, state: TargetState, waitedMs: number): void {
     state.latencies(target.streamed).answered(waitedMs, this.#options.clock());
+  }
+
+  /** An answer has begun that may last for minutes: what waits for a probe is not to wait for its end. */
+  serves({ credentialId }: AttemptedTarget, state: TargetState): void {
+    if (!state.breaker.isClosed) {
+      state.breaker.succeeded();
+      this.#options.onChange?.();
+    }
+    this.#unpark(credentialId);
   }
 
   /** @param credentialSeq which state of the credential the attempt went out with */
@@ -266,18 +275,24 @@ class Attempt implements OpenAttempt {
   }
 
   firstByte(): void {
-    if (this.#hasAnswered || this.#isOver) return;
-    this.#hasAnswered = true;
-    this.book.firstByteOf(this.target, this.state, this.book.now - this.beganAt);
+    if (this.#isOver) return;
+    if (!this.#hasAnswered) this.book.serves(this.target, this.state);
+    this.#waited();
   }
 
   end(result: AttemptResult): void {
     if (this.#isOver) return;
     // How long we waited in vain is known, and not waiting for it again is what it is known for.
     const waited = result.kind === 'outpaced' || (result.kind === 'failed' && result.failure.kind === 'timed-out');
-    if (result.kind === 'served' || waited) this.firstByte();
+    if (result.kind === 'served' || waited) this.#waited();
     this.#isOver = true;
     this.book.endOf(this.target, this.state, result, this.#credentialSeq);
+  }
+
+  #waited(): void {
+    if (this.#hasAnswered) return;
+    this.#hasAnswered = true;
+    this.book.waited(this.target, this.state, this.book.now - this.beganAt);
   }
 }
 

@@ -16,7 +16,7 @@ export async function startRoutedGateway(
 /** Routes a model to these, in this order; the first is the fixture's own provider, the others get new ones. */
 export function useTargets(
   { config }: Pick<GatewayFixture, 'config'>,
-  [, ...others]: readonly ScriptedUpstream[],
+  [, ...others]: readonly Pick<ScriptedUpstream, 'baseUrl'>[],
   policy: Partial<RoutePolicy>,
   model = 'chat-alias',
 ): void {
