@@ -55,7 +55,8 @@ function wallClock(timeZone: string, at: number): { readonly day: number; readon
   return { day: modulo(daysSince1970 + 3, 7) + 1, minute: modulo(localMinutes, DAY_MINUTES) };
 }
 
-function offsetAt(timeZone: string, at: number): number {
+/** How far the clocks of a time zone are ahead of UTC at an instant, in milliseconds. */
+export function offsetAt(timeZone: string, at: number): number {
   const clock = clockOf(timeZone);
   const quarter = Math.floor(at / QUARTER_MS);
   if (clock.quarter !== quarter) {

@@ -24,7 +24,7 @@ const countedByEnum = toEnum(['provider', 'estimated', 'none']);
 registerEnumType(countedByEnum, { name: 'CountedBy', description: 'Who counted what is billed.' });
 
 @ObjectType()
-class DimensionCount {
+export class DimensionCount {
   @Field(() => dimensionEnum)
   dimension!: Dimension;
 

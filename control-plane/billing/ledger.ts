@@ -14,6 +14,8 @@ import {
   prioritySchema,
   reasonSchema,
 } from './inputs.js';
+import { listSpend, type SpendOf, type SpendPage } from './spend.js';
+import type { SpendInput } from './spend-inputs.js';
 import { listUsage, summariseUsage } from './usage.js';
 import type { UsageFilter, UsagePage, UsagePageInput, UsageSummary } from './usage.js';
 
@@ -51,6 +53,8 @@ export interface Ledger {
   balances(scope: Scope): Promise<Balance[]>;
   listUsage(scope: Scope, input: UsagePageInput): Promise<UsagePage | Refusal>;
   summariseUsage(scope: Scope, input: UsageFilter): Promise<UsageSummary | Refusal>;
+  /** @param of other than the scope's own tenant for the operator's scope only */
+  listSpend(scope: Scope, of: SpendOf, input: SpendInput): Promise<SpendPage | Refusal>;
 }
 
 export function createLedger({ run }: { run: RunTransaction }): Ledger {
@@ -72,6 +76,7 @@ export function createLedger({ run }: { run: RunTransaction }): Ledger {
     balances: (scope) => run(scope, findBalances),
     listUsage: (scope, input) => run(scope, (transaction) => listUsage(transaction, input)),
     summariseUsage: (scope, input) => run(scope, (transaction) => summariseUsage(transaction, input)),
+    listSpend: (scope, of, input) => run(scope, (transaction) => listSpend(transaction, of, input)),
   };
 }
 

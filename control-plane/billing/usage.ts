@@ -2,7 +2,10 @@ import { parse as parseUuid, stringify as stringifyUuid } from 'uuid';
 import { z } from 'zod';
 import { DIMENSIONS, type Dimension } from '@pingtoken/shared/rate-card';
 import { checkInput, Refusal, refuse } from '../database/refusal.js';
+import { asQueryable } from '../database/orm-queryable.js';
 import type { Transaction } from '../database/transaction.js';
+import { COUNT_COLUMNS } from './rollup-columns.js';
+import { rollupSource, StatementValues } from './rollup-source.js';
 import { UsageEvent } from './entities.js';
 
 const usageFilterSchema = z.object({
@@ -84,29 +87,57 @@ interface SummaryRow extends Record<string, string> {
   readonly amount: string;
 }
 
-/** Adds up the calls of the transaction's tenant. */
-export async function summariseUsage({ em, scope }: Transaction, input: UsageFilter): Promise<UsageSummary | Refusal> {
+/** Adds up the calls of the transaction's tenant: by rollups where these will do, by events at the ends of the time. */
+export async function summariseUsage(transaction: Transaction, input: UsageFilter): Promise<UsageSummary | Refusal> {
   const checked = checkInput(usageFilterSchema, input);
   if (checked instanceof Refusal) return checked;
-  const { apiKeyId, model, from, to } = checked;
-  const rows = await em.execute<SummaryRow[]>(SUMMARY, [
-    scope.tenantId,
-    ...[apiKeyId, apiKeyId, model, model, from, from, to, to].map((value) => value ?? null),
-  ]);
+  const { text, values } = summaryStatement(transaction.scope.tenantId, checked);
+  const { rows } = await asQueryable(transaction).query<SummaryRow>({ text, values });
   const total = (column: string): bigint => rows.reduce((sum, row) => sum + BigInt(row[column] ?? 0), 0n);
   return {
     calls: Number(total('calls')),
     amounts: rows.map(({ currency, amount }) => ({ currency, amount: BigInt(amount) })),
-    counts: DIMENSIONS.map((dimension) => ({ dimension, count: total(dimension) })).filter(({ count }) => count > 0n),
+    counts: DIMENSIONS.map((dimension) => ({ dimension, count: total(COUNT_COLUMNS[dimension]) })).filter(
+      ({ count }) => count > 0n,
+    ),
   };
 }
 
-const SUMMARY = `
-  select currency, count(*)::text as calls, sum(amount)::text as amount,
-    ${DIMENSIONS.map((name) => `coalesce(sum((usage->>'${name}')::numeric), 0)::text as "${name}"`).join(', ')}
-  from usage_event
-  where tenant_id = ?
-    and (?::uuid is null or api_key_id = ?::uuid) and (?::text is null or model = ?::text)
-    and (?::timestamptz is null or admitted_at >= ?::timestamptz)
-    and (?::timestamptz is null or admitted_at < ?::timestamptz)
-  group by currency order by currency`;
+const HOUR_MS = 3_600_000;
+/** The end of the year 9999, to the hour. */
+const END_OF_TIME = Math.floor(253_402_300_799_999 / HOUR_MS) * HOUR_MS;
+const SUMMED = ['calls', 'amount', ...DIMENSIONS.map((dimension) => COUNT_COLUMNS[dimension])];
+
+function summaryStatement(
+  tenantId: string,
+  filter: z.output<typeof usageFilterSchema>,
+): { readonly text: string; readonly values: (string | number)[] } {
+  const values = new StatementValues();
+  const from = filter.from?.getTime() ?? 0;
+  const to = filter.to?.getTime() ?? END_OF_TIME;
+  const [firstHour, lastHour] = [Math.ceil(from / HOUR_MS) * HOUR_MS, Math.floor(to / HOUR_MS) * HOUR_MS];
+  const ends = firstHour <= lastHour ? [[from, firstHour] as const, [lastHour, to] as const] : [[from, to] as const];
+  const parts = ends.filter(([begin, end]) => begin < end).map(([begin, end]) => eventsBetween(begin, end));
+  if (firstHour < lastHour) {
+    const range = { ...filter, from: firstHour, to: lastHour, usesDays: true };
+    parts.push(`select currency, ${SUMMED.join(', ')} from (${rollupSource({ tenantId }, range, values)}) source`);
+  }
+  const source = parts.length === 0 ? NOTHING : parts.join(' union all ');
+  const sums = SUMMED.map((name) => `sum(${name})::text as ${name}`).join(', ');
+  const text = `select currency, ${sums} from (${source}) part group by currency having sum(calls) > 0 order by currency`;
+  return { text, values: values.all };
+
+  function eventsBetween(begin: number, end: number): string {
+    const tests = [`tenant_id = ${values.add(tenantId)}::uuid`];
+    tests.push(`admitted_at >= ${values.instant(begin)}`, `admitted_at < ${values.instant(end)}`);
+    if (filter.apiKeyId != null) tests.push(`api_key_id = ${values.add(filter.apiKeyId)}::uuid`);
+    if (filter.model != null) tests.push(`model = ${values.add(filter.model)}::text`);
+    const counts = DIMENSIONS.map(
+      (dimension) => `coalesce((usage->>'${dimension}')::numeric, 0) as ${COUNT_COLUMNS[dimension]}`,
+    ).join(', ');
+    return `select currency, 1 as calls, amount, ${counts} from usage_event where ${tests.join(' and ')}`;
+  }
+}
+
+/** Of a time that is over before it begins. */
+const NOTHING = `select '' as currency, ${SUMMED.map((name) => `0 as ${name}`).join(', ')} where false`;

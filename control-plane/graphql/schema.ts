@@ -3,6 +3,7 @@ import type { GraphQLSchema } from 'graphql';
 import { buildSchemaSync } from 'type-graphql';
 import { LeasesResolver } from '../allocation/leases.graphql.js';
 import { BillingResolver } from '../billing/billing.graphql.js';
+import { SpendResolver } from '../billing/spend.graphql.js';
 import { BudgetsResolver } from '../budgets/budgets.graphql.js';
 import { CatalogueResolver } from '../catalogue/catalogue.graphql.js';
 import { CatalogueImportResolver } from '../catalogue/catalogue-import.graphql.js';
@@ -45,6 +46,7 @@ export function buildApiSchema(): GraphQLSchema {
       PricingResolver,
       PriceQuoteResolver,
       BillingResolver,
+      SpendResolver,
       WalletsResolver,
       RedemptionCodesResolver,
       LeasesResolver,
