@@ -14,7 +14,8 @@ import {
   prioritySchema,
   reasonSchema,
 } from './inputs.js';
-import { listSpend, type SpendOf, type SpendPage } from './spend.js';
+import type { SpendOf } from './rollup-source.js';
+import { listSpend, type SpendPage } from './spend.js';
 import type { SpendInput } from './spend-inputs.js';
 import { listUsage, summariseUsage } from './usage.js';
 import type { UsageFilter, UsagePage, UsagePageInput, UsageSummary } from './usage.js';

@@ -1,51 +1,58 @@
 import { cpus } from 'node:os';
-import { parseArgs } from 'node:util';
+import { verifyLedger } from '../../../control-plane/billing/verify-ledger.js';
+import { openPool } from '../../../control-plane/database/sql.js';
 import { createCleanup, type Cleanup } from '../cleanup.js';
+import { table } from '../report.js';
+import { startApi } from './api.js';
 import { openMarket } from './customers.js';
 import { drainQueue, type IngestResult } from './ingest.js';
-import { startServers } from './servers.js';
+import { LEDGER_USAGE, readLedgerOptions, type LedgerOptions } from './options.js';
+import { measureQuestions, type Latency } from './questions.js';
+import { startServers, type Servers } from './servers.js';
 import { enqueueTraffic } from './traffic.js';
 
 /** `npm run bench:ledger`: how fast usage comes into the ledger, and how fast questions about it are answered. */
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 /** Progress, apart from the results. */
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
+const TELL_EVERY_MS = 5_000;
 
-const { values } = parseArgs({
-  options: {
-    events: { type: 'string', default: '1000000' },
-    tenants: { type: 'string', default: '50' },
-    keys: { type: 'string', default: '4' },
-    models: { type: 'string', default: '10' },
-    'data-planes': { type: 'string', default: '4' },
-    batch: { type: 'string', default: '500' },
-    days: { type: 'string', default: '30' },
-    profile: { type: 'string' },
-  },
-});
-
-async function bench(cleanup: Cleanup): Promise<void> {
-  const number = (name: 'events' | 'tenants' | 'keys' | 'models' | 'data-planes' | 'batch' | 'days'): number =>
-    Number(values[name]);
+async function bench(options: LedgerOptions, cleanup: Cleanup): Promise<void> {
+  const { events, batchSize, days, profileFolder } = options;
   say('Starting PostgreSQL and Redis');
   const servers = await startServers(cleanup);
-  const size = { tenants: number('tenants'), keys: number('keys'), models: number('models') };
-  const market = await openMarket(servers.urls.owner, { ...size, dataPlanes: number('data-planes') });
-  const events = number('events');
+  const market = await openMarket(servers.urls.owner, options);
   say(`Enqueuing ${events} calls`);
-  const traffic = { market, events, batchSize: number('batch'), days: number('days'), queueUrl: servers.redisUrl };
-  const bytes = await enqueueTraffic(traffic);
+  const bytes = await enqueueTraffic({ market, events, batchSize, days, queueUrl: servers.redisUrl });
   say(`${Math.round(bytes / 2 ** 20)} MB in the queue; starting the worker`);
   const nodeArguments =
-    values.profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${values.profile}`];
+    profileFolder === undefined ? [] : ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${profileFolder}`];
+  print('# PingToken ledger bench\n');
+  print(`- Node ${process.versions.node}, ${process.platform} ${process.arch}, ${cpus().length} processors`);
+  print(describe(await drainQueue({ servers, events, nodeArguments, onProgress: createProgress(events) })));
+  if (options.verifies) print(await verify(servers));
+  if (!options.asks) return;
+  say('Asking');
+  print(describeLatencies(await measureQuestions(await startApi(servers, cleanup), market)));
+}
+
+function createProgress(events: number): (confirmed: number) => void {
   let toldAt = performance.now();
-  const onProgress = (confirmed: number): void => {
-    if (performance.now() - toldAt < 5_000) return;
+  return (confirmed) => {
+    if (performance.now() - toldAt < TELL_EVERY_MS) return;
     toldAt = performance.now();
     say(`${confirmed} of ${events}`);
   };
-  print(`- Node ${process.versions.node}, ${process.platform} ${process.arch}, ${cpus().length} processors`);
-  print(describe(await drainQueue({ servers, events, nodeArguments, onProgress })));
+}
+
+async function verify({ urls }: Servers): Promise<string> {
+  say('Verifying the ledger');
+  const pool = openPool({ url: urls.worker, size: 1, onError: () => undefined });
+  const start = performance.now();
+  const { events, transfers, differences } = await verifyLedger({ pool });
+  await pool.end();
+  const seconds = ((performance.now() - start) / 1000).toFixed(0);
+  return `- verified in ${seconds} s: ${events} events, ${transfers} transfers, ${differences.length} differences`;
 }
 
 function describe({ events, seconds, processor, residentBytes }: IngestResult): string {
@@ -57,9 +64,24 @@ function describe({ events, seconds, processor, residentBytes }: IngestResult): 
   ].join('\n');
 }
 
+function describeLatencies(latencies: readonly Latency[]): string {
+  const rows = latencies.map(({ name, first, median, slowest }) => [
+    name,
+    ...[first, median, slowest].map((ms) => ms.toFixed(0)),
+  ]);
+  return `\n${table(['question', 'first, ms', 'median', 'slowest'], rows)}`;
+}
+
+let options: LedgerOptions;
+try {
+  options = readLedgerOptions(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`${(error as Error).message}\n\n${LEDGER_USAGE}\n`);
+  process.exit(2);
+}
 const cleanup = createCleanup();
 try {
-  await bench(cleanup);
+  await bench(options, cleanup);
 } catch (error) {
   process.exitCode = 1;
   process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
