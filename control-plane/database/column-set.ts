@@ -212,12 +212,42 @@ const JSONB_VERSION = 1;
 
 /** Constructors of columns, each of a name and of what gives a row's value. */
 export const column = {
-  uuid: columnOf<string>({ name: 'uuid', oid: 2950, write: (out, value) => out.uuid(value) }),
-  text: columnOf<string>({ name: 'text', oid: 25, write: (out, value) => out.text(value) }),
-  boolean: columnOf<boolean>({ name: 'boolean', oid: 16, write: (out, value) => out.byte(value ? 1 : 0) }),
-  integer: columnOf<number>({ name: 'integer', oid: 23, write: (out, value) => out.int32(value) }),
+  uuid: columnOf<string>({
+    name: 'uuid',
+    oid: 2950,
+    write: (out, value) => {
+      out.uuid(value);
+    },
+  }),
+  text: columnOf<string>({
+    name: 'text',
+    oid: 25,
+    write: (out, value) => {
+      out.text(value);
+    },
+  }),
+  boolean: columnOf<boolean>({
+    name: 'boolean',
+    oid: 16,
+    write: (out, value) => {
+      out.byte(value ? 1 : 0);
+    },
+  }),
+  integer: columnOf<number>({
+    name: 'integer',
+    oid: 23,
+    write: (out, value) => {
+      out.int32(value);
+    },
+  }),
   /** Numbers must be safe integers. */
-  bigint: columnOf<number | bigint>({ name: 'bigint', oid: 20, write: (out, value) => out.int64(value) }),
+  bigint: columnOf<number | bigint>({
+    name: 'bigint',
+    oid: 20,
+    write: (out, value) => {
+      out.int64(value);
+    },
+  }),
   numeric: columnOf<bigint | number>({ name: 'numeric', oid: 1700, write: writeNumeric }),
   /** Of milliseconds since 1970. */
   instant: columnOf<number>({

@@ -206,7 +206,9 @@ describe('whatever comes, and in whatever order', () => {
         spools.map((spool, index) => ingest(batch(spool, index % 2 === 0 ? models : models.toReversed()))),
       );
     }
-    expect(await rowsOf('usage_by_day', customer)).toEqual(models.map(() => expect.objectContaining({ calls: '24' })));
+    expect(await rowsOf('usage_by_day', customer)).toEqual(
+      models.map(() => expect.objectContaining({ calls: '24' }) as unknown),
+    );
   });
 });
 
@@ -229,12 +231,12 @@ describe('a rebuild', () => {
     await ingest(batch());
     await tamper(customer);
     expect(new Set((await differences()).map(({ about }) => about))).toEqual(new Set(['rollup']));
-    let done = false;
+    const state = { isDone: false };
     const load = (async () => {
-      for (let count = 0; !done || count < 3; count += 1) await ingest(batch());
+      for (let count = 0; !state.isDone || count < 3; count += 1) await ingest(batch());
     })();
     await rebuildRollups({ pool, from: new Date(Date.UTC(2026, 9, 5)), to: new Date(Date.UTC(2026, 9, 6)) });
-    done = true;
+    state.isDone = true;
     await load;
     expect(await differences()).toEqual([]);
     const calls = (await rowsOf('usage_by_day', customer)).reduce((sum, row) => sum + Number(row.calls), 0);

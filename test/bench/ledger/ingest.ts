@@ -49,11 +49,12 @@ export async function drainQueue(options: IngestOptions): Promise<IngestResult> 
     const before = times(pids);
     const startedAt = performance.now();
     let most = 0;
-    for (let confirmed = 0; confirmed < events; onProgress(confirmed)) {
+    for (let confirmed = 0; confirmed < events;) {
       await sleep(POLL_MS);
       most = Math.max(most, residentBytes(pid));
       const sum = 'select coalesce(sum(confirmed), 0) as confirmed from usage_spool';
       confirmed = Number((await pool.query<{ confirmed: string }>(sum)).rows[0]?.confirmed);
+      onProgress(confirmed);
     }
     const seconds = (performance.now() - startedAt) / 1000;
     const after = times(pids);
