@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ERROR_CODES } from '@pingtoken/shared/error-code';
 import { countWords, drawMixedCall, type DrawCall, type DrawnCall } from './load-calls.js';
 
 /** Numbers in [0, 1), the same for the same seed (Mulberry32): a failure can be played again. */
@@ -104,10 +105,10 @@ async function makeCall(
   }
 }
 
-/** Each dialect has its own place for it. */
+/** Each dialect has its own place for the code, if any; all have the message. */
 function shortageOf(text: string): SeenCall['shortage'] {
   const codes = ['insufficient_funds', 'budget_reserved', 'budget_unavailable'] as const;
-  return codes.find((code) => text.includes(code)) ?? null;
+  return codes.find((code) => text.includes(ERROR_CODES[code].message)) ?? null;
 }
 
 async function readAnswer(
