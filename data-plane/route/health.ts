@@ -276,7 +276,8 @@ class Attempt implements OpenAttempt {
 
   firstByte(): void {
     if (this.#isOver) return;
-    if (!this.#hasAnswered) this.book.serves(this.target, this.state);
+    const isOutdated = this.#credentialSeq !== this.book.credentialSeqOf(this.target);
+    if (!this.#hasAnswered && !isOutdated) this.book.serves(this.target, this.state);
     this.#waited();
   }
 
