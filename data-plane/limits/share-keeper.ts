@@ -27,6 +27,8 @@ interface Waiter {
 const TIMEOUT_MS = 200;
 const TICK_MS = 1_000;
 const REQUEST_TIMEOUT_MS = 5_000;
+/** A process that stops is waited for by somebody. */
+const LAST_TIMEOUT_MS = 1_000;
 const NO_USE: UseOf = () => ({ used: 0, freeInMs: null });
 
 /**
@@ -98,12 +100,13 @@ export class ShareKeeper {
   /** Gives up all that is not used. */
   async close(): Promise<void> {
     clearTimeout(this.#timer);
+    const isSilent = this.#isSilent(Date.now());
     // A turn under way is given up; whatever it brings, the last one says what is kept.
     this.#closed.abort();
-    if (this.#isAway || this.#isFenced || this.book.size === 0) return;
+    if (isSilent || this.#isFenced || this.book.size === 0) return;
     const reports = this.book.giveUp(this.#useOf, Date.now());
     await this.#options.client
-      .exchangeShares(this.#requestOf(reports), AbortSignal.timeout(REQUEST_TIMEOUT_MS))
+      .exchangeShares(this.#requestOf(reports), AbortSignal.timeout(LAST_TIMEOUT_MS))
       .catch(() => undefined);
   }
 
