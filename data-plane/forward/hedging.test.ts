@@ -261,6 +261,16 @@ describe('a call that is late', () => {
     expect(lost).toMatchObject({ usage: { input: won?.usage.input }, countedBy: 'estimated' });
   });
 
+  it('is never counted by what its own provider has no price for', async () => {
+    const [version] = gateway.config.rateCard.versions;
+    Object.assign(version ?? {}, { rates: { output: '1' } });
+    await learn();
+    first.respond = stall;
+    expect(await contentOf(await call())).toBe('second');
+    await settled();
+    expect(lastEnd().attempts.map(({ usage }) => usage)).toEqual([{ request: 1 }, { input: 7, output: 2, request: 1 }]);
+  });
+
   it('does not make its target an ailing one: both serve the next call', async () => {
     await learn();
     first.respond = stall;

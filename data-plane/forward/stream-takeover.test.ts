@@ -159,3 +159,20 @@ it('a stream that is silent for long begins for its caller all the same, and is 
   await settled();
   expect(lastEnd()).toMatchObject({ outcome: 'provider-failed', attempts: { length: 1 } });
 });
+
+it.each(['\n', '\r\n', '\r'])('a stream of single bytes, with lines that end with %j, comes whole', async (line) => {
+  const whole = (OPENING + REST).replaceAll('\n', line);
+  first.respond = (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    const bytes = [...Buffer.from(whole)];
+    const next = (): void => {
+      const byte = bytes.shift();
+      if (byte === undefined) response.end();
+      else response.write(Buffer.from([byte]), next);
+    };
+    next();
+  };
+  const text = await (await call({ stream_options: { include_usage: true } })).text();
+  expect(text).toBe(whole);
+  expect(second.requests).toHaveLength(0);
+});
