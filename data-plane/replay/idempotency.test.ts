@@ -6,6 +6,7 @@ import { hashApiKey } from '@pingtoken/shared/key-format';
 import type { Limits } from '@pingtoken/shared/limits';
 import {
   eventually,
+  openRaw,
   startGateway,
   startUpstream,
   type GatewayFixture,
@@ -21,7 +22,7 @@ beforeAll(async () => {
   upstream = await startUpstream(() => undefined);
   fixture = await startGateway(upstream.baseUrl, {
     MAX_CONNECTIONS: 3_000,
-    UPSTREAM_HEADERS_TIMEOUT_MS: 100_000,
+    UPSTREAM_HEADERS_TIMEOUT_MS: 200_000,
     REPLAY_MAX_ANSWER_BYTES: 10_000,
   });
   fixture.config.addModel('words', 'transcriptions', 'upstream-words');
@@ -121,23 +122,35 @@ describe('a repeat of a call with an idempotency key', () => {
   it('waits for the first where that is under way, a thousand of them', async () => {
     const held: ServerResponse[] = [];
     upstream.respond = (_request, response) => held.push(response);
-    const calls: ReturnType<typeof send>[] = [];
+    const calls: Promise<string>[] = [];
     let received = 0;
     fixture.server.on('request', () => (received += 1));
+    const body = JSON.stringify(BODY);
+    const head = [
+      ...[
+        'POST /v1/chat/completions HTTP/1.1',
+        'host: gateway',
+        `authorization: Bearer ${bearer}`,
+        'connection: close',
+      ],
+      ...['content-type: application/json', `content-length: ${body.length}`, 'idempotency-key: first'],
+    ];
+    const text = `${head.join('\r\n')}\r\n\r\n${body}`;
     // As many connections at once as a listening socket holds in its queue, and more when those have been taken.
     while (calls.length < 1_000) {
-      calls.push(...Array.from({ length: 100 }, () => send()));
-      await eventually(() => received === calls.length, 60_000);
+      for (let count = 0; count < 100; count += 1) calls.push(openRaw(fixture.port, text).closed());
+      await eventually(() => received === calls.length, 100_000);
     }
-    await eventually(() => held.length > 0, 20_000);
-    const [only] = held;
-    if (only !== undefined) answerWith(only);
+    await eventually(() => held.length > 0, 100_000);
+    for (const response of held) answerWith(response);
     const answers = await Promise.all(calls);
-    expect(new Set(answers.map(({ status, text }) => `${status} ${text}`)).size).toBe(1);
-    expect(answers.filter(({ isRepeat }) => isRepeat)).toHaveLength(999);
+    const bodies = answers.map((answer) => `${answer.slice(0, 12)} ${answer.slice(answer.indexOf('\r\n\r\n'))}`);
+    expect(new Set(bodies).size).toBe(1);
+    expect(bodies[0]).toContain('HTTP/1.1 200');
+    expect(answers.filter((answer) => answer.includes('idempotent-replayed: true'))).toHaveLength(999);
     expect(upstream.requests).toHaveLength(1);
     expect(fixture.spool.ends).toHaveLength(1);
-  }, 120_000);
+  }, 240_000);
 
   it('is refused where it asks for something else, also while the first is under way', async () => {
     const held: ServerResponse[] = [];
