@@ -12,7 +12,8 @@ import { createHttpServer } from '../../data-plane/listen.js';
 import { openState, type State } from '../../data-plane/state.js';
 import { startControlPlane, type TestControlPlane } from '../kit/control-plane.js';
 import { openDatabaseReader, type DatabaseReader } from '../kit/database-reader.js';
-import { ENVIRONMENT, startUpstream, type ScriptedUpstream } from '../kit/gateway-fixture.js';
+import { ENVIRONMENT } from '../kit/gateway-environment.js';
+import { startUpstream, type ScriptedUpstream } from '../kit/gateway-fixture.js';
 import { makeTemporaryFolder } from '../kit/temporary-folder.js';
 import { waitFor } from '../kit/wait-for.js';
 

@@ -2,15 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { pino, type Logger } from 'pino';
-import { parseAddressRanges } from '@pingtoken/shared/address-ranges';
 import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
 import { createSealingPair } from '@pingtoken/shared/crypto';
 import { DEFAULT_ROUTE_POLICY, DEFAULT_TARGET_POLICY } from '@pingtoken/shared/route-policy';
 import { createApiKey, hashApiKey } from '@pingtoken/shared/key-format';
 import type { Operation } from '@pingtoken/shared/usage-event';
-import type { DataPlaneEnvironment } from '../../data-plane/environment.js';
-import { createGateway, type Gateway, type GatewayEnvironment, type GatewayOptions } from '../../data-plane/gateway.js';
-import { createHttpServer, type ListenEnvironment } from '../../data-plane/listen.js';
+import { createGateway, type Gateway, type GatewayOptions } from '../../data-plane/gateway.js';
+import { createHttpServer } from '../../data-plane/listen.js';
 import { createClientSealers } from '../../data-plane/meter/seal-client.js';
 import {
   SpoolUnavailableError,
@@ -21,6 +19,7 @@ import {
 } from '../../data-plane/meter/spool.js';
 import { openBatchStore } from '../../data-plane/resources/batch-store.js';
 import type { Account, Catalogue, Snapshot } from '../../data-plane/snapshot.js';
+import { ENVIRONMENT, type FixtureEnvironment } from './gateway-environment.js';
 import { makeTemporaryFolder } from './temporary-folder.js';
 
 /** A config in memory that a test changes as it likes; every object has what it needs to let a call through. */
@@ -245,25 +244,6 @@ export interface GatewayFixture {
   readonly server: Server;
   close(): Promise<void>;
 }
-
-type FixtureEnvironment = GatewayEnvironment & ListenEnvironment & Pick<DataPlaneEnvironment, 'PRIVATE_UPSTREAMS'>;
-
-export const ENVIRONMENT: FixtureEnvironment = {
-  ...{ HOST: '127.0.0.1', DATA_PLANE_PORT: 0, DATA_PLANE_OWN_PORT: undefined },
-  TRUSTED_PROXIES: [],
-  // The scripted providers are here.
-  PRIVATE_UPSTREAMS: parseAddressRanges('127.0.0.0/8, ::1/128'),
-  ...{ MAX_BODY_BYTES: 1024 * 1024, MAX_HEADER_BYTES: 16 * 1024, MAX_CONNECTIONS: 1_000 },
-  ...{ RECEIVE_HEAD_TIMEOUT_MS: 10_000, RECEIVE_TIMEOUT_MS: 10_000, IDLE_TIMEOUT_MS: 10_000 },
-  ...{ UPSTREAM_CONNECT_TIMEOUT_MS: 1_000, UPSTREAM_HEADERS_TIMEOUT_MS: 10_000, UPSTREAM_TOTAL_TIMEOUT_MS: 60_000 },
-  WARM_CONNECTIONS: 0,
-  UPSTREAM_HTTP2: 'off',
-  STREAM_COMMENT_INTERVAL_MS: 15_000,
-  // Loading the tokenizer takes long where many tests run at once.
-  ESTIMATE_TIMEOUT_MS: 25_000,
-  BATCH_POLL_INTERVAL_MS: 50,
-  ...{ REDIS_URL: undefined, IDEMPOTENCY_WINDOW_MS: 60_000, REPLAY_MAX_ANSWER_BYTES: 1e6, REPLAY_MAX_BYTES: 1e7 },
-};
 
 /** A whole gateway over HTTP, with config and spool in memory. */
 export async function startGateway(
