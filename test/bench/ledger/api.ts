@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { Router } from 'express';
 import { pino } from 'pino';
 import { createSymmetricKey } from '@pingtoken/shared/crypto';
 import { createControlPlaneApp } from '../../../control-plane/graphql/server.js';
@@ -26,7 +27,12 @@ export async function startApi({ urls }: Servers, cleanup: Cleanup): Promise<Ask
   );
   cleanup.add(() => services.close());
   await install(services, OPERATOR);
-  const { app, stop } = await createControlPlaneApp({ services, dataPlaneLinks: [], trustedProxies: [], logger });
+  const { app, stop } = await createControlPlaneApp({
+    services,
+    dataPlaneLinks: [Router()],
+    trustedProxies: [],
+    logger,
+  });
   const server = app.listen(0, '127.0.0.1');
   await once(server, 'listening');
   cleanup.add(async () => {
