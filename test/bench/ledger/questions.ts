@@ -63,7 +63,7 @@ function questionsOf({ tenantId, apiKeyIds }: BenchTenant, rareModel: string): Q
     name: `${operation}, ${name}`,
     query: `query ($by: SpendDimension, $interval: SpendInterval, $timeZone: String, $from: DateTimeISO
         ${operation === 'spend' ? ', $tenantId: ID' : ''}) {
-      ${operation}(by: $by, interval: $interval, timeZone: $timeZone, from: $from, first: 1000
+      ${operation}(by: $by, interval: $interval, timeZone: $timeZone, from: $from, first: 300
         ${operation === 'spend' ? ', tenantId: $tenantId' : ''}) {
         edges { node { from key calls failures price { amount } cost { amount } counts { dimension count } } } } }`,
     variables: { ...(operation === 'spend' && { tenantId }), timeZone: 'UTC', ...variables },
