@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { readFile, readdir } from 'node:fs/promises';
+import { readFile, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { usageEventSchema } from '@pingtoken/shared/usage-event';
 import { parseJson } from '@pingtoken/shared/wire';
@@ -192,6 +193,20 @@ describe('the spool', () => {
     const limits = { segmentBytes: 2000, segmentsBeforeCarry: 3, tidyAfterMs: 5 };
     const filesOf = async (store: SpoolStore): Promise<string[]> =>
       (await readdir(store.folder)).filter((name) => name.endsWith('.log')).sort();
+
+    it('are bounded: one that has grown to its size is followed by another', async () => {
+      const { spool, store } = fixture.create({ limits });
+      for (let count = 0; count < 20; count += 1) await recordCall(spool);
+      await store.sync();
+      const sizes = await Promise.all(
+        (await filesOf(store)).map(async (name) => (await stat(join(store.folder, name))).size),
+      );
+      const whole = sizes.slice(0, -1);
+      expect(Math.min(...whole)).toBeGreaterThanOrEqual(limits.segmentBytes);
+      // What one turn has brought is written with one call: here one record.
+      const record = (sizes.reduce((sum, size) => sum + size, 0) / 40) * 1.5;
+      expect(Math.max(...sizes)).toBeLessThan(limits.segmentBytes + record);
+    });
 
     it('are deleted when all in them is confirmed, and not before', async () => {
       const { spool, store } = fixture.create({ limits });

@@ -1,8 +1,10 @@
 import { v7 as uuidv7 } from 'uuid';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { parseJson } from '@pingtoken/shared/wire';
 import { verifyLedger } from '../../control-plane/billing/verify-ledger.js';
 import { platformScope } from '../../control-plane/database/transaction.js';
 import type { Budget } from '../../control-plane/budgets/budgets.js';
+import { createDamagedEvent } from '../../data-plane/meter/damaged-records.js';
 import { TestSpool, type Customer } from '../kit/billing-fixture.js';
 import { ask, createLeaseFixture, done, granted, owner, type LeaseFixture } from '../kit/lease-fixture.js';
 
@@ -86,4 +88,16 @@ it('parts of a currency that has no coins smaller than one are kept, and lost by
   expect({ losses, quarantined }).toEqual({ losses: [], quarantined: [] });
   const { balance } = done(await fixture.ledger.balanceOf(owner(customer), 'JPY'));
   expect(balance).toBe(98n * 10n ** 12n);
+});
+
+it('a record that the disk has damaged is set aside for a person, and holds up no other', async () => {
+  const customer = await fixture.createPrepaid(10);
+  const spool = new TestSpool(fixture.dataPlaneId);
+  spool.append(fixture.call(customer, 1, []));
+  spool.appendRaw(parseJson(createDamagedEvent(spool.spoolId, 2, [Buffer.from([0, 255, 10])]).toString()));
+  spool.append(fixture.call(customer, 2, []));
+  const { confirmedSeq, quarantined } = await fixture.ingest(spool.batch(1, 3));
+  expect(confirmedSeq).toBe(3);
+  expect(quarantined).toMatchObject([{ seq: 2, record: { kind: 'damaged', bytes: 'AP8K' } }]);
+  expect((await fixture.wallet(customer)).balance).toBe(7n);
 });

@@ -4,19 +4,25 @@ import { REAL_PARTS, type ModelParts } from './money-model.js';
 import { drawSchedule, findBreach, shrink, type Schedule } from './schedules.js';
 
 /** `npm run chaos:model` explores as many as it is told to, a million in minutes. */
-const SCHEDULES = 8_000;
+const SCHEDULES = 4_000;
 const SEED = 2_026;
+/** Nothing is waited for, but a busy machine computes slowly. */
+const TIMEOUT_MS = 180_000;
 
-function* schedules(count: number): Generator<Schedule> {
+function* schedules(count: number): Generator<Schedule, void> {
   for (let number = 0; number < count; number += 1) yield drawSchedule(SEED, number);
 }
 
-it('whatever is lost, late, repeated, out of order or killed: no overspend, nothing stuck, each call booked once', () => {
-  for (const schedule of schedules(SCHEDULES)) {
-    const breach = findBreach(schedule);
-    if (breach !== undefined) expect.fail(`${breach}: ${JSON.stringify(shrink(schedule))}`);
-  }
-});
+it(
+  'whatever is lost, late, repeated, out of order or killed: no overspend, nothing stuck, each call booked once',
+  () => {
+    for (const schedule of schedules(SCHEDULES)) {
+      const breach = findBreach(schedule);
+      if (breach !== undefined) expect.fail(`${breach}: ${JSON.stringify(shrink(schedule))}`);
+    }
+  },
+  TIMEOUT_MS,
+);
 
 it('a schedule is the same whenever it is drawn', () => {
   expect(drawSchedule(SEED, 7)).toEqual(drawSchedule(SEED, 7));
@@ -51,10 +57,14 @@ it.each<[string, Partial<ModelParts>]>([
   ['passes over what is missing', { placeBatch: (batch) => placeBatch(batch, Math.max(0, batch.firstSeq - 1)) }],
   ['takes a batch for all known whose first record is', { placeBatch: placeByFirst }],
   ['books a batch again that it knows in part', { placeBatch: placeWhole }],
-])('a platform that %s is found out', (_name, parts) => {
-  const breaches = [...schedules(SCHEDULES)].map((schedule) => findBreach(schedule, { ...REAL_PARTS, ...parts }));
-  expect(breaches.some((breach) => breach !== undefined)).toBe(true);
-});
+])(
+  'a platform that %s is found out',
+  (_name, parts) => {
+    const isBroken = (schedule: Schedule): boolean => findBreach(schedule, { ...REAL_PARTS, ...parts }) !== undefined;
+    expect([...schedules(SCHEDULES)].some(isBroken)).toBe(true);
+  },
+  TIMEOUT_MS,
+);
 
 function placeByFirst(...[batch, confirmedSeq]: Parameters<typeof placeBatch>): ReturnType<typeof placeBatch> {
   if (batch.firstSeq <= confirmedSeq) return { knownCount: batch.count, lastSeq: batch.firstSeq + batch.count - 1 };
