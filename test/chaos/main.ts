@@ -62,7 +62,12 @@ function readCount(name: string, text: string): number {
 async function runWorld(backend: Backend, seeds: readonly number[], options: Options): Promise<boolean> {
   const { artefacts, outageMs } = options;
   const world = await createChaosWorld({ redis: backend === 'redis' });
-  if (outageMs > 0) await runOutages(world, backend, outageMs);
+  if (outageMs > 0) {
+    await runOutages(world, backend, outageMs).catch(async (error: unknown) => {
+      await world.close({ isKept: true });
+      throw error;
+    });
+  }
   for (const seed of seeds) {
     const failure = await runRound(world, backend, seed);
     if (failure === undefined) continue;
