@@ -171,7 +171,13 @@ describe('whatever comes, and in whatever order', () => {
           const attempts = [makeAttempt({ providerId, usage, costCardVersionId: cards[cost as 'none'] })];
           const admittedAt = NOON + hour * HOUR_MS;
           const event = makeEvent(customers[customer === 0 ? 0 : 1], price.id, {
-            ...{ admittedAt, model, attempts, outcome: outcome as 'completed', ...(tags !== undefined && { tags: [...tags] }) },
+            ...{
+              admittedAt,
+              model,
+              attempts,
+              outcome: outcome as 'completed',
+              ...(tags !== undefined && { tags: [...tags] }),
+            },
           });
           return { event, spool };
         });

@@ -30,4 +30,8 @@ export const ENVIRONMENT: FixtureEnvironment = {
   // Loading the tokenizer takes long where many tests run at once.
   ESTIMATE_TIMEOUT_MS: 25_000,
   BATCH_POLL_INTERVAL_MS: 50,
+  REDIS_URL: undefined,
+  IDEMPOTENCY_WINDOW_MS: 60_000,
+  REPLAY_MAX_ANSWER_BYTES: 1e6,
+  REPLAY_MAX_BYTES: 1e7,
 };
