@@ -9,6 +9,7 @@ import { authenticate, CALLER_LEFT, checkBodyHead, readBody } from './authentica
 import { CallTiming } from './call-timing.js';
 import type { DataPlaneEnvironment } from './environment.js';
 import { dialectOf, isProbe } from './endpoints.js';
+import type { UpstreamTimeouts } from './forward/json-call.js';
 import { createForwarder, type Forwarder } from './forward/forward.js';
 import { countHere } from './forward/count-tokens.js';
 import { prepare } from './forward/outgoing.js';
@@ -77,22 +78,14 @@ export function createGateway({ state, environment, region = null, logger }: Gat
   const { snapshot, spool, batches, clientSealers, leases, allocator, inLedger } = state;
   let isDraining = false;
   const health = watchHealth(state, logger);
-  const timeouts = {
-    connectTimeoutMs: environment.UPSTREAM_CONNECT_TIMEOUT_MS,
-    headersTimeoutMs: environment.UPSTREAM_HEADERS_TIMEOUT_MS,
-    idleTimeoutMs: environment.IDLE_TIMEOUT_MS,
-  };
-  const totalTimeoutMs = environment.UPSTREAM_TOTAL_TIMEOUT_MS;
+  const timeouts = timeoutsOf(environment);
+  const { PRIVATE_UPSTREAMS: privateUpstreams, UPSTREAM_TOTAL_TIMEOUT_MS: totalTimeoutMs } = environment;
   const walking = { health, budgets: new RetryBudgets(Date.now), random: Math.random, totalTimeoutMs };
   const forwarder = createForwarder({
-    walking,
-    ...timeouts,
+    ...{ ...timeouts, walking, privateUpstreams, snapshot, logger },
     commentIntervalMs: environment.STREAM_COMMENT_INTERVAL_MS,
-    privateUpstreams: environment.PRIVATE_UPSTREAMS,
     warmConnections: environment.WARM_CONNECTIONS,
     allowH2: environment.UPSTREAM_HTTP2 === 'on',
-    snapshot,
-    logger,
   });
   const openCalls = (): number => forwarder.openCalls() + realtime.openSessions();
   const { warmConnections } = forwarder;
@@ -107,7 +100,6 @@ export function createGateway({ state, environment, region = null, logger }: Gat
     ...{ environment, snapshot, meter, observer, walking, region, logger },
     isDraining: () => isDraining,
   });
-  const { PRIVATE_UPSTREAMS: privateUpstreams } = environment;
   const guardrails = createGuardrails({ ...timeouts, privateUpstreams, meter, logger });
   const kept = createKeptThings({
     ...{ batches, allocator, inLedger, spool, snapshot, meter, forwarder, timeouts, privateUpstreams, logger },
@@ -159,6 +151,14 @@ export function createGateway({ state, environment, region = null, logger }: Gat
       await meter.close();
       limits.close();
     },
+  };
+}
+
+function timeoutsOf(environment: GatewayEnvironment): UpstreamTimeouts {
+  return {
+    connectTimeoutMs: environment.UPSTREAM_CONNECT_TIMEOUT_MS,
+    headersTimeoutMs: environment.UPSTREAM_HEADERS_TIMEOUT_MS,
+    idleTimeoutMs: environment.IDLE_TIMEOUT_MS,
   };
 }
 

@@ -127,12 +127,7 @@ export function openState(options: StateOptions): State {
   }
 
   return {
-    snapshot: {
-      get catalogue() {
-        return keeper?.state?.catalogue;
-      },
-      findAccount: (keyHash) => keeper?.state?.findAccount(keyHash),
-    },
+    snapshot: snapshotOf(() => keeper?.state),
     spool,
     batches: openBatchStore({ folder: join(home, 'batches'), logger }),
     clientSealers: createClientSealers({ maxPeople: MAX_PEOPLE_SEALED_FOR }),
@@ -162,6 +157,16 @@ export function openState(options: StateOptions): State {
       await enqueuer.close();
       await recovery.close();
     },
+  };
+}
+
+/** What is in force at the moment that it is asked. */
+function snapshotOf(present: () => ConfigKeeper['state']): Snapshot {
+  return {
+    get catalogue() {
+      return present()?.catalogue;
+    },
+    findAccount: (keyHash) => present()?.findAccount(keyHash),
   };
 }
 

@@ -20,7 +20,7 @@ export const BOUND_LENGTHS_MS = {
   concurrentCalls: 0,
 } as const;
 export type BoundName = keyof typeof BOUND_LENGTHS_MS;
-export const BOUND_NAMES = Object.keys(BOUND_LENGTHS_MS) as [BoundName, ...BoundName[]];
+const BOUND_NAMES = Object.keys(BOUND_LENGTHS_MS) as [BoundName, ...BoundName[]];
 
 /** Whose limit it is; each tenant of a plan has the plan's for itself. */
 export const BOUND_SCOPES = ['key', 'member', 'tenant', 'plan'] as const;

@@ -75,7 +75,7 @@ const KEYS: Readonly<Record<SpendDimension, string>> = {
 };
 
 /** Pure. @param showsCosts whether rows are wanted of currencies in which nothing was sold */
-export function spendStatement(
+function spendStatement(
   of: SpendOf,
   spend: CheckedSpend,
   showsCosts: boolean,

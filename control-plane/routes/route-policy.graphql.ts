@@ -133,12 +133,12 @@ export class RouteCacheType implements Partial<RouteCache> {
   coalesces?: boolean;
 }
 
-export const guardrailOnFaultEnum = toEnum(GUARDRAIL_ON_FAULT);
+const guardrailOnFaultEnum = toEnum(GUARDRAIL_ON_FAULT);
 registerEnumType(guardrailOnFaultEnum, {
   name: 'GuardrailOnFault',
   description: 'Where the guardrail does not answer as it should. OPEN: the call is made; CLOSED: it is refused (503).',
 });
-export const guardrailSendsEnum = toEnum(GUARDRAIL_SENDS);
+const guardrailSendsEnum = toEnum(GUARDRAIL_SENDS);
 registerEnumType(guardrailSendsEnum, {
   name: 'GuardrailSends',
   description:

@@ -40,7 +40,7 @@ export async function bookRollups(
 }
 
 /** @param excess of what a call cost, the operator's loss, by event id */
-export function addUp(settled: readonly SettledEvent[], excess: ReadonlyMap<string, bigint>): HourOfUsage[] {
+function addUp(settled: readonly SettledEvent[], excess: ReadonlyMap<string, bigint>): HourOfUsage[] {
   const hours = new Map<string, HourOfUsage>();
   for (const entry of settled) {
     const { event, billed, amount, currency, freeTokens, costs } = entry;

@@ -13,7 +13,7 @@ export interface LedgerMonths {
 /** The month that a call's transfers are booked in: its own while that is open, else the first that is. */
 export type PeriodOf = (admittedAt: number) => Month;
 
-export function monthOf(at: number): Month {
+function monthOf(at: number): Month {
   return `${new Date(at).toISOString().slice(0, 7)}-01`;
 }
 

@@ -10,6 +10,7 @@ import {
 import type { RateCardVersion, Usage } from '@pingtoken/shared/rate-card';
 import type { Operation, UsageEvent } from '@pingtoken/shared/usage-event';
 import type { WithBody } from '../authenticate.js';
+import type { CallWatch } from '../call-watch.js';
 import type { AnthropicRequest } from '../dialects/anthropic-request.js';
 import type { GeminiActRequest } from '../dialects/gemini-act.js';
 import type { FormRequest } from '../dialects/form-request.js';
@@ -18,7 +19,6 @@ import type { OpenAiRequest } from '../dialects/openai-request.js';
 import type { PassthroughEndpoint } from '../endpoints.js';
 import { refuse, type Refusal } from '../http-error.js';
 import { boundsOf, permitsModel, permitsOperation, refuseUnpermitted } from '../limits/bounds.js';
-import type { CallWatch } from '../replay/recorded-call.js';
 import { RequestLook } from '../route/request-facts.js';
 import { seedOf } from '../route/seed.js';
 import type { Account, Catalogue } from '../snapshot.js';

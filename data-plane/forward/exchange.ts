@@ -4,13 +4,45 @@ import type { Outcome } from '@pingtoken/shared/usage-event';
 import type { CallTiming } from '../call-timing.js';
 import { SERVICE_TIER_HEADER, tierOf } from '../dialects/service-tier.js';
 import type { AttemptMeter } from '../meter/attempt-meter.js';
-import { classifyAnswer, classifyErrorEvent, type ErrorAnswer } from '../route/failure.js';
+import { classifyAnswer, classifyErrorEvent, type ErrorAnswer, type Failure } from '../route/failure.js';
 import type { AttemptResult } from '../route/health.js';
 import type { Answer, Recipient } from './answer.js';
 import type { WalkedAttempt } from './attempt-walk.js';
-import { HeldStart } from './held-start.js';
-import type { Relay } from './relay.js';
+import { HeldStart, type StartHead } from './held-start.js';
 import { takeAnswer } from './take-answer.js';
+
+/** Why a call ends without a whole answer. */
+export interface Fault {
+  readonly code: ErrorCode;
+  readonly outcome: Outcome;
+  /** For our log. */
+  readonly reason: string;
+}
+
+/** The call that an attempt is made for, as its attempts see it. */
+export interface AttemptedCall {
+  /** Longest time that the beginning of a stream is held back, for another provider to take over. */
+  readonly maxHoldMs: number;
+  /** Whether another attempt may still be the one that the caller gets. */
+  readonly mayTurn: boolean;
+  /** The head has gone to the caller. */
+  readonly isOpen: boolean;
+  /** The answer of an attempt is there, and the caller gets it unless it breaks before a byte of it has gone out. */
+  serves(exchange: Exchange): void;
+  /** Sends the head. @param isFollowed something goes out at once behind it */
+  open(head: StartHead, isFollowed: boolean): void;
+  write(piece: Buffer | string): void;
+  /** Settles the call as the present attempt has ended, and then gives the caller the rest. */
+  finish(outcome: Outcome, status: number | null, send: () => void): void;
+  /**
+   * An attempt has failed: one beside it goes on, or another one takes its place, as long as the caller has been given
+   * nothing.
+   * @param tell ends the call as this attempt has ended
+   */
+  failed(exchange: Exchange, failure: Failure, tell: () => void): void;
+  /** Ends the call as failed, and tells the caller. */
+  stop(fault: Fault): void;
+}
 
 /** Where an answer comes from, whichever client brings it. */
 export interface UpstreamSource {
@@ -25,13 +57,13 @@ const EVENT_STREAM = /^text\/event-stream\s*(?:;|$)/i;
 /**
  * One attempt of a call: what is sent to one provider, and its answer, the same for every client that fetches it. A source
  * reports `head`, `data` and `end`, or `fail`, and is told to pause, to go on, or to stop. How each kind of answer is taken,
- * `takeAnswer` knows; what becomes of the call, its {@link Relay}.
+ * `takeAnswer` knows; what becomes of the call, the {@link AttemptedCall}.
  */
 export class Exchange implements Recipient {
   readonly meter: AttemptMeter;
   /** In the plan of the call. */
   readonly place: number;
-  readonly #relay: Relay;
+  readonly #call: AttemptedCall;
   #walked: WalkedAttempt | undefined;
   #source: UpstreamSource | undefined;
   /** The provider has been sent the request, or a part of it. */
@@ -41,8 +73,8 @@ export class Exchange implements Recipient {
   /** Whatever comes of it now, nobody waits for it any more. */
   #isOver = false;
 
-  constructor(relay: Relay, meter: AttemptMeter, place: number) {
-    this.#relay = relay;
+  constructor(call: AttemptedCall, meter: AttemptMeter, place: number) {
+    this.#call = call;
     this.meter = meter;
     this.place = place;
   }
@@ -76,9 +108,9 @@ export class Exchange implements Recipient {
     }
     this.#answer = answer;
     // An answer of one body is done when its head comes, or nearly so.
-    if (status < 400 && !isStream) this.#relay.serves(this);
+    if (status < 400 && !isStream) this.#call.serves(this);
     // A head that has to wait for more of the answer waits for the provider.
-    if (!this.#relay.isOpen) this.#timing.waitFor('upstream');
+    if (!this.#call.isOpen) this.#timing.waitFor('upstream');
   }
 
   data(chunk: Buffer): void {
@@ -96,7 +128,7 @@ export class Exchange implements Recipient {
   fail(code: ErrorCode, outcome: Outcome, reason: string): void {
     if (this.#isOver) return;
     const stop = (): void => {
-      this.#relay.stop({ code, outcome, reason });
+      this.#call.stop({ code, outcome, reason });
     };
     if (outcome !== 'provider-failed' && outcome !== 'timed-out') {
       stop();
@@ -104,16 +136,16 @@ export class Exchange implements Recipient {
     }
     const status = this.meter.providerStatus;
     const kind = outcome === 'timed-out' ? 'timed-out' : status === null ? 'unreachable' : 'server-error';
-    this.#relay.failed(this, { kind, status, retryAfterMs: undefined }, stop);
+    this.#call.failed(this, { kind, status, retryAfterMs: undefined }, stop);
   }
 
   refused(answer: ErrorAnswer, tell: () => void): void {
-    this.#relay.failed(this, classifyAnswer(answer, Date.now()), tell);
+    this.#call.failed(this, classifyAnswer(answer, Date.now()), tell);
   }
 
   erred(data: string, tell: () => void): void {
     if (this.#start === undefined) tell();
-    else this.#relay.failed(this, classifyErrorEvent(data, this.meter.providerStatus), tell);
+    else this.#call.failed(this, classifyErrorEvent(data, this.meter.providerStatus), tell);
   }
 
   get isHeld(): boolean {
@@ -129,13 +161,13 @@ export class Exchange implements Recipient {
   }
 
   write(piece: Buffer | string): void {
-    if (this.#start === undefined) this.#relay.write(piece);
+    if (this.#start === undefined) this.#call.write(piece);
     else if (this.#start.push(piece)) this.#release();
   }
 
   finish(outcome: Outcome, status: number | null, send: () => void): void {
     this.#release();
-    this.#relay.finish(outcome, status, send);
+    this.#call.finish(outcome, status, send);
   }
 
   abortProvider(): void {
@@ -194,11 +226,11 @@ export class Exchange implements Recipient {
    * its place.
    */
   #hold(status: number, headers: readonly string[], isStream: boolean): void {
-    const start = new HeldStart({ status, headers, isStream }, this.#relay.maxHoldMs, () => {
+    const start = new HeldStart({ status, headers, isStream }, this.#call.maxHoldMs, () => {
       this.#release();
     });
     this.#start = start;
-    if (isStream && !this.#relay.mayTurn) this.#release();
+    if (isStream && !this.#call.mayTurn) this.#release();
   }
 
   #release(): void {
@@ -207,8 +239,8 @@ export class Exchange implements Recipient {
     this.#start = undefined;
     const pieces = start.release();
     this.#walked?.begun();
-    this.#relay.serves(this);
-    this.#relay.open(start.head, pieces.length > 0);
-    for (const piece of pieces) this.#relay.write(piece);
+    this.#call.serves(this);
+    this.#call.open(start.head, pieces.length > 0);
+    for (const piece of pieces) this.#call.write(piece);
   }
 }

@@ -1,7 +1,7 @@
 import type { Usage } from '@pingtoken/shared/rate-card';
 import type { ChatDialect, ChatRequest } from '../dialects/chat/chat.js';
 import type { Refusal } from '../http-error.js';
-import type { HeldMoney } from '../leases/call-money.js';
+import type { HeldMoney } from '../leases/held-money.js';
 import type { Routed } from '../route/route.js';
 
 /** What is sent. */

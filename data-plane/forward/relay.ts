@@ -7,7 +7,7 @@ import { isRetryable, type Failure } from '../route/failure.js';
 import type { AttemptResult } from '../route/health.js';
 import type { AttemptWalk, Step } from './attempt-walk.js';
 import { CallerSide, type CallerSideOptions } from './caller-side.js';
-import { Exchange } from './exchange.js';
+import { Exchange, type AttemptedCall, type Fault } from './exchange.js';
 import type { StartHead } from './held-start.js';
 import type { Listed, OpenCalls } from './open-calls.js';
 import type { Outgoing } from './prepared-call.js';
@@ -23,13 +23,6 @@ export interface RelayOptions extends CallerSideOptions {
   readonly send: (exchange: Exchange) => void;
 }
 
-interface Fault {
-  readonly code: ErrorCode;
-  readonly outcome: Outcome;
-  /** For our log. */
-  readonly reason: string;
-}
-
 /** What an attempt was refused for, which would be refused everywhere. */
 interface Refused {
   readonly exchange: Exchange;
@@ -41,7 +34,7 @@ interface Refused {
  * the one before has failed; beside one that is late a second one may run, the hedge. The first of the two whose answer
  * begins to serve is the one that the caller gets. As soon as anything has gone to the caller no other attempt is made.
  */
-export class Relay implements Listed {
+export class Relay implements AttemptedCall, Listed {
   readonly call: MeteredCall;
   place = -1;
   readonly #options: RelayOptions;

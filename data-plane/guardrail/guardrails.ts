@@ -1,10 +1,9 @@
 import type { Logger } from 'pino';
 import { Agent, type Dispatcher } from 'undici';
 import { ERROR_CODES } from '@pingtoken/shared/error-code';
-import { guardrailAnswerSchema, type Guardrail, type GuardrailAnswer } from '@pingtoken/shared/guardrail';
-import type { ConfigObjectOf } from '@pingtoken/shared/config-snapshot';
+import { guardrailAnswerSchema, type GuardrailAnswer } from '@pingtoken/shared/guardrail';
 import { parseJson } from '@pingtoken/shared/wire';
-import type { Admitted, Candidate } from '../admit/admit.js';
+import type { Admitted } from '../admit/admit.js';
 import { failureReason } from '../forward/json-call.js';
 import {
   createUpstreamAddresses,
@@ -13,6 +12,7 @@ import {
 } from '../forward/upstream-address.js';
 import { refuse, type Refusal } from '../http-error.js';
 import type { Meter } from '../meter/meter.js';
+import { guardedRoutes, type GuardedRoute } from './guarded-routes.js';
 import { guardrailRequest } from './guardrail-request.js';
 
 export interface GuardrailOptions extends UpstreamAddressOptions {
@@ -30,8 +30,6 @@ export interface Guardrails {
   judge(admitted: Admitted): Promise<Refusal | undefined> | undefined;
   close(): Promise<void>;
 }
-
-type GuardedRoute = ConfigObjectOf<'route'> & { readonly guardrail: Guardrail };
 
 export function createGuardrails({ connectTimeoutMs, meter, logger, ...addressOptions }: GuardrailOptions): Guardrails {
   const agent = new Agent({
@@ -69,30 +67,6 @@ export function createGuardrails({ connectTimeoutMs, meter, logger, ...addressOp
     },
     close: () => agent.destroy(),
   };
-}
-
-/**
- * Of a session and of a batch a guardrail would see the beginning only, so what is guarded cannot be had that way.
- * @returns undefined where nothing is guarded
- */
-export function refuseUnguardable(candidates: readonly Candidate[]): Refusal | undefined {
-  if (guardedRoutes(candidates) === undefined) return undefined;
-  return refuse('guardrail_blocked', 'model', 'This model is guarded: it serves no sessions and no batches.');
-}
-
-/** @returns undefined for none, which nearly every call has */
-function guardedRoutes(candidates: readonly Candidate[]): readonly GuardedRoute[] | undefined {
-  let found: GuardedRoute[] | undefined;
-  for (const { way } of candidates) {
-    const route = way?.route;
-    if (route === undefined || !isGuarded(route) || found?.includes(route) === true) continue;
-    (found ??= []).push(route);
-  }
-  return found;
-}
-
-function isGuarded(route: ConfigObjectOf<'route'>): route is GuardedRoute {
-  return route.guardrail !== undefined;
 }
 
 const MAX_ANSWER_BYTES = 16 * 1024;

@@ -1,5 +1,4 @@
 import { priceOf, UnpricedDimensionError } from '@pingtoken/shared/price-of';
-import type { ServiceTier, Usage } from '@pingtoken/shared/rate-card';
 import type { RepeatedAnswer } from '@pingtoken/shared/usage-event';
 import type { Admitted } from '../admit/admit.js';
 import type { Prepared } from '../forward/prepared-call.js';
@@ -8,31 +7,11 @@ import { retryHeaders } from '../limits/limit-headers.js';
 import type { Account, Catalogue } from '../snapshot.js';
 import { answerFor, answerRoomOf } from './answer-room.js';
 import { priceOfCall, versionOf } from './call-price.js';
+import type { Billed, HeldMoney } from './held-money.js';
 import type { Reservation } from './lease-book.js';
 import type { LeaseKeeper } from './lease-keeper.js';
 import { providerToolsOf } from './provider-tools.js';
 import type { LeaseErrorCode } from './refusal-of.js';
-
-/** What a call's tenant pays for. */
-export interface Billed {
-  /** Of the model that has served it. */
-  readonly priceCardVersionId: string;
-  readonly usage: Usage;
-  readonly serviceTier?: ServiceTier | undefined;
-  /** What is paid of the price, in ten-thousandths; all of it if left out. */
-  readonly priceShare?: number;
-}
-
-/** The most that one call can cost, held for it until it is over. */
-export interface HeldMoney {
-  readonly leaseIds: readonly string[];
-  /** Units, on each of the leases. */
-  readonly reserved: string;
-  /** Tokens that the call's answer has to be held to, for more is not covered; undefined where its caller's own word holds. */
-  readonly answerCap: number | undefined;
-  /** Once the call's end has its place in the spool, or when it never went out. @param billed undefined where nothing is */
-  settle(billed?: Billed): void;
-}
 
 /** Wallets and hard budgets, as a call meets them. */
 export interface CallMoney {

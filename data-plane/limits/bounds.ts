@@ -4,6 +4,7 @@ import type { UsageEvent } from '@pingtoken/shared/usage-event';
 import { refuse, type Refusal } from '../http-error.js';
 import type { Account, Catalogue } from '../snapshot.js';
 import type { Bounded } from './limiter.js';
+import { ownIdOf } from './share-book.js';
 
 /** Limits that hold for a call, and whose they are. */
 export interface Bound extends Bounded {
@@ -14,11 +15,6 @@ export interface Bound extends Bounded {
 interface Known {
   readonly account: Account;
   readonly catalogue: Catalogue;
-}
-
-/** Each tenant of a plan has its limits for itself. */
-export function ownIdOf({ scope, tenantId, id }: Bound['of']): string {
-  return scope === 'plan' ? `${tenantId} ${id}` : id;
 }
 
 const NONE: readonly Bound[] = Object.freeze([]);

@@ -1,6 +1,9 @@
 import type { Dialect } from '@pingtoken/shared/config-snapshot';
 import type { RateState, RateStates } from './limiter.js';
 
+/** Says how many tokens the answer was held to, where its caller had named no cap and more is not covered. */
+export const OUTPUT_CAP_HEADER = 'x-pingtoken-output-cap';
+
 type Headers = readonly (readonly [string, string])[];
 
 /**

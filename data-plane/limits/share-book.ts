@@ -5,7 +5,11 @@ import {
   type ShareGrant,
   type ShareReport,
 } from '@pingtoken/shared/rate-share';
-import { ownIdOf } from './bounds.js';
+
+/** Each tenant of a plan has its limits for itself. */
+export function ownIdOf({ scope, tenantId, id }: Pick<BoundId, 'scope' | 'tenantId' | 'id'>): string {
+  return scope === 'plan' ? `${tenantId} ${id}` : id;
+}
 
 /** Whose limits they are, as this process and as the control plane calls it. */
 export interface Sharing {

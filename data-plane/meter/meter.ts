@@ -3,7 +3,8 @@ import type { Outcome } from '@pingtoken/shared/usage-event';
 import type { Admitted } from '../admit/admit.js';
 import type { AddressRange } from '../environment.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
-import type { CallMoney, HeldMoney } from '../leases/call-money.js';
+import type { CallMoney } from '../leases/call-money.js';
+import type { HeldMoney } from '../leases/held-money.js';
 import type { CallLimits, LimitShare } from '../limits/call-limits.js';
 import type { Observer } from '../observe.js';
 import type { Outgoing, Prepared } from '../forward/prepared-call.js';
@@ -279,6 +280,7 @@ export class MeteredCall {
     const { priceCardVersionId } = facts.values;
     const { serviceTier, attempt } = present;
     this.#held?.settle(isBilled ? { priceCardVersionId, usage, serviceTier } : undefined);
-    this.routed.watch?.ended({ ...counted, outcome: ending.outcome, isCharged, serviceTier, attempt });
+    const routeId = attempt.served === undefined ? attempt.way?.route.id : undefined;
+    this.routed.watch?.ended({ ...counted, outcome: ending.outcome, isCharged, serviceTier, routeId });
   }
 }

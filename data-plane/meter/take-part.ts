@@ -1,8 +1,10 @@
 import { capAnswer } from '../forward/outgoing.js';
 import type { Prepared } from '../forward/prepared-call.js';
 import { isRefusal, type Refusal } from '../http-error.js';
-import type { CallMoney, HeldMoney } from '../leases/call-money.js';
+import type { CallMoney } from '../leases/call-money.js';
+import type { HeldMoney } from '../leases/held-money.js';
 import type { CallLimits, LimitShare } from '../limits/call-limits.js';
+import { OUTPUT_CAP_HEADER } from '../limits/limit-headers.js';
 
 /** What a call was given before it goes out. */
 export interface TakenPart {
@@ -17,9 +19,6 @@ export interface Bounds {
   readonly limits: CallLimits;
   readonly money: CallMoney | undefined;
 }
-
-/** Says how many tokens the answer was held to, where its caller had named no cap and more is not covered. */
-export const OUTPUT_CAP_HEADER = 'x-pingtoken-output-cap';
 
 /** Takes a call's part of its limits and reserves what it can cost; of what is refused nothing is held. */
 export async function takePart(prepared: Prepared, { limits, money }: Bounds): Promise<TakenPart | Refusal> {

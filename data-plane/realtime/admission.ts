@@ -3,7 +3,7 @@ import { admitRealtime, type RealtimeCall } from '../admit/admit.js';
 import { authenticate } from '../authenticate.js';
 import { CallTiming } from '../call-timing.js';
 import type { Prepared } from '../forward/prepared-call.js';
-import { refuseUnguardable } from '../guardrail/guardrails.js';
+import { refuseUnguardable } from '../guardrail/guarded-routes.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { Meter, MeteredCall } from '../meter/meter.js';
 import { createRequestId } from '../receive.js';

@@ -1,8 +1,22 @@
+import type { Logger } from 'pino';
 import type { Admitted } from '../admit/admit.js';
-import type { RepeatMeter } from '../meter/repeat-meter.js';
+import type { DataPlaneEnvironment } from '../environment.js';
+import type { RepeatMeter, RepeatMeterOptions } from '../meter/repeat-meter.js';
+import type { Snapshot } from '../snapshot.js';
 import type { AnswerStore } from './answer-store.js';
 import type { KeptAnswer } from './kept-answer.js';
-import type { ReplayOptions } from './replay.js';
+
+export type ReplayEnvironment = Pick<
+  DataPlaneEnvironment,
+  'REDIS_URL' | 'IDEMPOTENCY_WINDOW_MS' | 'REPLAY_MAX_ANSWER_BYTES' | 'REPLAY_MAX_BYTES'
+>;
+
+export interface ReplayOptions extends RepeatMeterOptions {
+  readonly environment: ReplayEnvironment;
+  readonly snapshot: Snapshot;
+  readonly isDraining: () => boolean;
+  readonly logger: Logger;
+}
 
 /** What those need who give answers again. */
 export interface ReplayTools extends ReplayOptions {

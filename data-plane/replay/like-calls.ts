@@ -2,7 +2,7 @@ import { parseJson } from '@pingtoken/shared/wire';
 import type { Admitted } from '../admit/admit.js';
 import { isErrorReport } from '../dialects/error-report.js';
 import type { Refusal } from '../http-error.js';
-import { OUTPUT_CAP_HEADER } from '../meter/take-part.js';
+import { OUTPUT_CAP_HEADER } from '../limits/limit-headers.js';
 import type { Snapshot } from '../snapshot.js';
 import type { AnswerClaim } from './answer-store.js';
 import { giveAnswer, GONE, orGone, type ReplayTools } from './give-answer.js';
@@ -84,7 +84,7 @@ async function give(
   if (refusal !== undefined) return { kind: 'refused', refusal };
   tools.observer.answerRepeated(isShared ? 'shared-call' : 'cache');
   const recorded = keepers.length === 0 ? undefined : new RecordedCall(call, keepers, answer.body.length);
-  recorded?.ended({ outcome: 'completed', isCharged: true, ...billed, serviceTier, attempt: undefined });
+  recorded?.ended({ outcome: 'completed', isCharged: true, ...billed, serviceTier, routeId: undefined });
   // It is a call of its own, with an id of its own.
   const headers = answer.headers.filter((_part, index) => answer.headers[index - (index % 2)] !== 'x-request-id');
   giveAnswer(recorded?.admitted ?? call, { ...answer, headers }, [
@@ -112,14 +112,13 @@ function claimed({ cache, route }: LikeQuestion, claim: AnswerClaim, { environme
   const maxBytes = Math.min(cache.maxAnswerBytes, environment.REPLAY_MAX_ANSWER_BYTES);
   const keeper: Keeper = {
     isAwaited: () => cache.coalesces && claim.isAwaited(),
-    take: (answer, { outcome, isCharged, attempt }) => {
+    take: (answer, { outcome, isCharged, routeId }) => {
       // Whole, successful, and of the very route whose answers are kept.
       const isPaid = outcome === 'completed' && isCharged && answer.status === 200 && answer.billed !== null;
-      const isOfRoute = attempt?.way?.route.id === route.id && attempt.served === undefined;
       const isTooLong = answer.isTooLong || answer.body.length > maxBytes;
       // What one caller's wallet has held short is not the answer of the others.
       const wasHeld = answer.headers.includes(OUTPUT_CAP_HEADER);
-      if (!isPaid || !isOfRoute || isTooLong || wasHeld || saysError(answer)) claim.giveUp();
+      if (!isPaid || routeId !== route.id || isTooLong || wasHeld || saysError(answer)) claim.giveUp();
       else if (cache.ttlSeconds === 0) claim.giveUp(answer);
       else claim.keep(answer, cache.ttlSeconds * 1_000);
     },

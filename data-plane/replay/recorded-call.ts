@@ -1,28 +1,7 @@
-import type { Outcome } from '@pingtoken/shared/usage-event';
-import type { ServiceTier } from '@pingtoken/shared/rate-card';
 import type { Admitted } from '../admit/admit.js';
-import type { Counted } from '../meter/attempt-record.js';
-import type { PlannedAttempt } from '../route/route.js';
+import type { CallWatch, EndedCall } from '../call-watch.js';
 import type { KeptAnswer } from './kept-answer.js';
 import { RecordedResponse, type Recording } from './recorded-response.js';
-
-/** How a call has ended, as its record in the books says. */
-export interface EndedCall extends Counted {
-  readonly outcome: Outcome;
-  /** The tenant pays for what was delivered. */
-  readonly isCharged: boolean;
-  readonly serviceTier: ServiceTier | undefined;
-  /** Undefined where no provider was asked. */
-  readonly attempt: PlannedAttempt | undefined;
-}
-
-/** Looks on while a call is made. */
-export interface CallWatch {
-  /** Whether the call goes on though its caller has left. */
-  goesOnAlone(): boolean;
-  /** Once, when the end of the call is in the books. */
-  ended(call: EndedCall): void;
-}
 
 /** What is to become of an answer. */
 export interface Keeper {

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { CallerResponse } from '../http-error.js';
-import { OUTPUT_CAP_HEADER } from '../meter/take-part.js';
+import { OUTPUT_CAP_HEADER } from '../limits/limit-headers.js';
 
 /** All that went, or would have gone, to the caller. */
 export interface Recording {

@@ -1,9 +1,10 @@
 import type { Admitted } from '../admit/admit.js';
+import type { EndedCall } from '../call-watch.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import type { AnswerClaim, AnswerQuestion } from './answer-store.js';
 import { ANSWERED, giveAnswer, GONE, orGone, type ReplayTools } from './give-answer.js';
 import type { KeptAnswer } from './kept-answer.js';
-import type { EndedCall, Keeper } from './recorded-call.js';
+import type { Keeper } from './recorded-call.js';
 
 /** Of calls with an idempotency key: until the call is this one's to make, or has its answer. */
 export async function claimRepeat(

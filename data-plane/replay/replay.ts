@@ -1,11 +1,8 @@
-import type { Logger } from 'pino';
 import type { Admitted } from '../admit/admit.js';
-import type { DataPlaneEnvironment } from '../environment.js';
 import { isRefusal, type Refusal } from '../http-error.js';
-import { createRepeatMeter, type RepeatMeterOptions } from '../meter/repeat-meter.js';
-import type { Snapshot } from '../snapshot.js';
+import { createRepeatMeter } from '../meter/repeat-meter.js';
 import { AnswerStore } from './answer-store.js';
-import { ANSWERED, type ReplayTools } from './give-answer.js';
+import { ANSWERED, type ReplayOptions, type ReplayTools } from './give-answer.js';
 import { idempotencyQuestion, isInference } from './idempotency.js';
 import { claimLike, type LikeClaim } from './like-calls.js';
 import { createLocalEntries } from './local-entries.js';
@@ -14,18 +11,6 @@ import { RedisEntries } from './redis-entries.js';
 import { claimRepeat } from './repeated-calls.js';
 
 export { ANSWERED } from './give-answer.js';
-
-export type ReplayEnvironment = Pick<
-  DataPlaneEnvironment,
-  'REDIS_URL' | 'IDEMPOTENCY_WINDOW_MS' | 'REPLAY_MAX_ANSWER_BYTES' | 'REPLAY_MAX_BYTES'
->;
-
-export interface ReplayOptions extends RepeatMeterOptions {
-  readonly environment: ReplayEnvironment;
-  readonly snapshot: Snapshot;
-  readonly isDraining: () => boolean;
-  readonly logger: Logger;
-}
 
 /** A call that has to be made. */
 export interface Unanswered {

@@ -4,7 +4,7 @@ import { admitModel, priceInForce, type Admitted, type Candidate } from '../admi
 import type { Authenticated, WithBody } from '../authenticate.js';
 import { readOpenAiRequest } from '../dialects/openai-request.js';
 import type { Prepared } from '../forward/prepared-call.js';
-import { refuseUnguardable } from '../guardrail/guardrails.js';
+import { refuseUnguardable } from '../guardrail/guarded-routes.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
 import { refuseUnpermitted } from '../limits/bounds.js';
 import type { PlannedAttempt } from '../route/route.js';

@@ -1,6 +1,7 @@
 import type { AnswerEditor, Prepared } from '../forward/prepared-call.js';
 import { isRefusal, refuse, type Refusal } from '../http-error.js';
-import { budgetsOf, paysInAdvance, refuseUnbounded, type HeldMoney } from '../leases/call-money.js';
+import { budgetsOf, paysInAdvance, refuseUnbounded } from '../leases/call-money.js';
+import type { HeldMoney } from '../leases/held-money.js';
 import { priceOfCall } from '../leases/call-price.js';
 import type { PlannedCall } from './accounts.js';
 import type { BatchRecord } from './batch-store.js';

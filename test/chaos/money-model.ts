@@ -6,8 +6,8 @@ import { planNeeds, planRefills } from '../../data-plane/leases/plan-asks.js';
 import { makeEvent } from '../kit/billing-fixture.js';
 import { claim, createIds } from './claim.js';
 import { BUDGET, LedgerModel, TENANT } from './ledger-model.js';
-import type { Step } from './schedules.js';
 import { createSource, pumpSource, SpoolModel, type QueueJob, type SpoolSource } from './spool-model.js';
+import type { Step } from './step.js';
 
 const OWNER = { tenantId: TENANT, apiKeyId: TENANT, memberId: TENANT };
 const WALLET: ScopeOf = { tenantId: TENANT, currency: 'USD', scope: { kind: 'wallet' } };

@@ -1,6 +1,6 @@
 import { answerChat } from '../chat/answer.js';
 import { inputItems, responsesRequestSchema, responsesTask, type ResponsesRequest } from '../chat/responses-request.js';
-import { responseEvents, responseObject, type ResponseFrame } from '../chat/responses-wire.js';
+import { responseEvents, responseObject, streamError, type ResponseFrame } from '../chat/responses-wire.js';
 import { lastUserText } from '../chat/task.js';
 import { decide, gatherFaults, parseRequest, refuse } from '../decide.js';
 import type { Decision } from '../decision.js';
@@ -89,11 +89,4 @@ function frameOf(call: ProviderCall, request: ResponsesRequest): ResponseFrame {
     top_p: request.top_p ?? 1,
     truncation: 'disabled',
   };
-}
-
-/** https://platform.openai.com/docs/api-reference/responses-streaming/error */
-export function streamError(): { event: string; json: string } {
-  const message = 'Simulated error inside the stream.';
-  const error = { type: 'error', code: 'server_error', message, param: null, sequence_number: 0 };
-  return { event: 'error', json: JSON.stringify(error) };
 }

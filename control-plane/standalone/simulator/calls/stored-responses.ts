@@ -1,4 +1,5 @@
 import { itemSchema, type Item } from '../chat/responses-request.js';
+import { streamError } from '../chat/responses-wire.js';
 import { decide, decidePlain, gatherFaults, refuse } from '../decide.js';
 import type { Decision } from '../decision.js';
 import { invalidRequest, notFound } from '../errors.js';
@@ -6,7 +7,6 @@ import type { Chunk } from '../payload.js';
 import type { ProviderCall } from '../provider-call.js';
 import type { KeptResponse } from '../stores.js';
 import { pageOf } from './files.js';
-import { streamError } from './responses.js';
 
 /** An item of a response that is kept. */
 export function findItem({ stores }: Pick<ProviderCall, 'stores'>, id: string | null | undefined): Item | undefined {

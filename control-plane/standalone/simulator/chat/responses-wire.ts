@@ -143,3 +143,10 @@ function contentPart({ kind }: AnswerPart, text: string): object {
     ? { type: 'refusal', refusal: text }
     : { type: 'output_text', text, annotations: [], logprobs: [] };
 }
+
+/** https://platform.openai.com/docs/api-reference/responses-streaming/error */
+export function streamError(): { event: string; json: string } {
+  const message = 'Simulated error inside the stream.';
+  const error = { type: 'error', code: 'server_error', message, param: null, sequence_number: 0 };
+  return { event: 'error', json: JSON.stringify(error) };
+}
