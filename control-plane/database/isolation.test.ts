@@ -192,7 +192,7 @@ describe('the logins', () => {
          'kind', 'usage', 'operation', 'embeddings', 'model', 'm', 'streamed', false, 'admitted_at', now(), 'ended_at', now(),
          'outcome', 'completed', 'usage', '{}'::jsonb, 'counted_by', 'none', 'price_card_version_id', $1::text, 'amount', 0,
          'currency', 'USD', 'attempts', '[]'::jsonb, 'config_epoch', 1, 'config_seq', 1, 'lease_ids', '[]'::jsonb,
-         'service_tier', 'standard', 'free_tokens', 0, 'received_at', now()))).*`,
+         'service_tier', 'standard', 'free_tokens', 0, 'region', 'test', 'tags', '{}'::text[], 'received_at', now()))).*`,
       [id, second.tenantId],
     );
     await owner.query(`insert into rate_card (id, name, purpose) values ($1, 'x', 'cost')`, [id]);

@@ -115,7 +115,7 @@ describe('the config keeper', () => {
       apiKey: { ...key('active'), seq: 3, limits: null },
       tenant: {
         ...{ kind: 'tenant', id: tenantId, seq: 1, status: 'active', grantedProviderIds: [providerId] },
-        ...{ endUsers: 'pseudonym', pseudonymKey, planId: null, limits: null },
+        ...{ endUsers: 'pseudonym', pseudonymKey, planId: null, limits: null, billingMode: 'prepaid' },
       },
       member: {
         ...{ kind: 'member', id: memberId, seq: 2, tenantId, limits: null },
