@@ -21,10 +21,10 @@ import { Migration0007Plans } from './migrations/migration-0007-plans.js';
 import { Migration0008Answers } from './migrations/migration-0008-answers.js';
 import { Migration0009Guardrails } from './migrations/migration-0009-guardrails.js';
 import { Migration0010Health } from './migrations/migration-0010-health.js';
-import { Migration0010JobLeases } from './migrations/migration-0010-job-leases.js';
 import { Migration0011CatalogueImports } from './migrations/migration-0011-catalogue-imports.js';
 import { Migration0012Rollups } from './migrations/migration-0012-rollups.js';
 import { Migration0013RateShares } from './migrations/migration-0013-rate-shares.js';
+import { Migration0014JobLeases } from './migrations/migration-0014-job-leases.js';
 import { Migration0001PersonKeys } from './person-key-migrations/migration-0001-person-keys.js';
 
 export type Orm = Awaited<ReturnType<typeof open>>;
@@ -67,10 +67,10 @@ const PLATFORM_MIGRATIONS = [
   Migration0008Answers,
   Migration0009Guardrails,
   Migration0010Health,
-  Migration0010JobLeases,
   Migration0011CatalogueImports,
   Migration0012Rollups,
   Migration0013RateShares,
+  Migration0014JobLeases,
 ];
 
 /** The platform's database, reached through whichever login the URL names. */

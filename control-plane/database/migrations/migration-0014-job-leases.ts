@@ -1,8 +1,8 @@
 import { Migration } from '@mikro-orm/migrations';
 
 /** Leases of jobs, batches and responses in the background, which outlive the process that sent them. */
-export class Migration0010JobLeases extends Migration {
-  override name = 'migration-0010-job-leases';
+export class Migration0014JobLeases extends Migration {
+  override name = 'migration-0014-job-leases';
 
   override up(): void {
     this.addSql(`
