@@ -98,6 +98,10 @@ describe('a distribution', () => {
   });
 
   it('prints a line that can be pasted and answers, and then the call as it is billed', async () => {
+    // The block comes after runtime.json, which says that it runs.
+    await vi.waitFor(() => {
+      expect(distribution.output()).toContain('curl ');
+    }, 10_000);
     const output = distribution.output();
     for (const text of [runtime.graphqlUrl, runtime.gatewayUrl, runtime.operator.password, runtime.apiKey]) {
       expect(output).toContain(text);
