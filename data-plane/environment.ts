@@ -74,6 +74,9 @@ export const dataPlaneEnvironment = z.object({
   UPSTREAM_HEADERS_TIMEOUT_MS: milliseconds(600_000).describe(
     'Longest wait for the head of a provider’s answer; a reasoning model may be silent for minutes.',
   ),
+  FIRST_TOKEN_TIMEOUT_MS: milliseconds(600_000).describe(
+    'Longest wait of a streamed call for the first event of its answer, at each provider that is tried; a route may set less.',
+  ),
   IDLE_TIMEOUT_MS: milliseconds(300_000).describe(
     'Longest silence inside an answer: of the provider that sends it, or of the caller that does not take it.',
   ),

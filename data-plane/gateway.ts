@@ -41,6 +41,7 @@ export type GatewayEnvironment = Pick<
   | 'UPSTREAM_HEADERS_TIMEOUT_MS'
   | 'IDLE_TIMEOUT_MS'
   | 'UPSTREAM_TOTAL_TIMEOUT_MS'
+  | 'FIRST_TOKEN_TIMEOUT_MS'
   | 'WARM_CONNECTIONS'
   | 'UPSTREAM_HTTP2'
   | 'STREAM_COMMENT_INTERVAL_MS'
@@ -79,8 +80,12 @@ export function createGateway({ state, environment, region = null, logger }: Gat
   let isDraining = false;
   const health = watchHealth(state, logger);
   const timeouts = timeoutsOf(environment);
-  const { PRIVATE_UPSTREAMS: privateUpstreams, UPSTREAM_TOTAL_TIMEOUT_MS: totalTimeoutMs } = environment;
-  const walking = { health, budgets: new RetryBudgets(Date.now), random: Math.random, totalTimeoutMs };
+  const { PRIVATE_UPSTREAMS: privateUpstreams } = environment;
+  const walking = {
+    ...{ health, budgets: new RetryBudgets(Date.now), random: Math.random },
+    totalTimeoutMs: environment.UPSTREAM_TOTAL_TIMEOUT_MS,
+    firstTokenTimeoutMs: environment.FIRST_TOKEN_TIMEOUT_MS,
+  };
   const forwarder = createForwarder({
     ...{ ...timeouts, walking, privateUpstreams, snapshot, logger },
     commentIntervalMs: environment.STREAM_COMMENT_INTERVAL_MS,

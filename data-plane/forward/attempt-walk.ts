@@ -14,6 +14,8 @@ export interface WalkTools {
   readonly random: () => number;
   /** Longest time of a call in all, in milliseconds. */
   readonly totalTimeoutMs: number;
+  /** Longest wait of a streamed call for the first event of an attempt's answer, in milliseconds. */
+  readonly firstTokenTimeoutMs: number;
 }
 
 /** One more attempt that may be made, already paid for from the route's budget. */
@@ -117,10 +119,12 @@ export class AttemptWalk<Sent> {
     return step;
   }
 
+  /** Of one without a stream it is the whole answer that is waited for. */
   #limitMs(streamed: boolean): number | null {
     const { perAttemptTimeoutMs = null, firstByteTimeoutMs = null } = this.route?.retry ?? {};
-    if (!streamed || firstByteTimeoutMs === null) return perAttemptTimeoutMs;
-    return Math.min(firstByteTimeoutMs, perAttemptTimeoutMs ?? Infinity);
+    if (!streamed) return perAttemptTimeoutMs;
+    const { firstTokenTimeoutMs } = this.#tools;
+    return Math.min(firstTokenTimeoutMs, firstByteTimeoutMs ?? Infinity, perAttemptTimeoutMs ?? Infinity);
   }
 
   /** As things stand now: what the plan held for well may have failed others meanwhile. */

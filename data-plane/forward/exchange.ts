@@ -161,8 +161,12 @@ export class Exchange implements Recipient {
   }
 
   write(piece: Buffer | string): void {
-    if (this.#start === undefined) this.#call.write(piece);
-    else if (this.#start.push(piece)) this.#release();
+    if (this.#start !== undefined) {
+      if (this.#start.push(piece)) this.#release();
+      return;
+    }
+    this.#walked?.begun();
+    this.#call.write(piece);
   }
 
   finish(outcome: Outcome, status: number | null, send: () => void): void {
@@ -238,7 +242,7 @@ export class Exchange implements Recipient {
     if (start === undefined) return;
     this.#start = undefined;
     const pieces = start.release();
-    this.#walked?.begun();
+    if (pieces.length > 0) this.#walked?.begun();
     this.#call.serves(this);
     this.#call.open(start.head, pieces.length > 0);
     for (const piece of pieces) this.#call.write(piece);

@@ -176,3 +176,29 @@ it.each(['\n', '\r\n', '\r'])('a stream of single bytes, with lines that end wit
   expect(text).toBe(whole);
   expect(second.requests).toHaveLength(0);
 });
+
+const SILENT = (): void => undefined;
+
+describe('a stream that says nothing for longer than FIRST_TOKEN_TIMEOUT_MS', () => {
+  beforeEach(async () => {
+    await gateway.close();
+    gateway = await startRoutedGateway([first, second], {}, { FIRST_TOKEN_TIMEOUT_MS: 200 });
+  });
+
+  it('is taken over by the next provider', async () => {
+    first.respond = beginWith([], SILENT);
+    const response = await call();
+    expect(await response.text()).toContain('whole');
+    await settled();
+    expect(lastEnd()).toMatchObject({ outcome: 'completed', billedAttempt: 1 });
+  });
+
+  it('and has nobody to follow it ends as timed out', async () => {
+    useTargets(gateway, [first], {});
+    first.respond = beginWith([], SILENT);
+    const text = await call().then((response) => response.text().catch(() => 'cut'));
+    expect(text).toMatch(/upstream_timeout|cut/);
+    await settled();
+    expect(lastEnd()).toMatchObject({ outcome: 'timed-out', billedAttempt: null });
+  });
+});

@@ -31,8 +31,8 @@ export async function takePart(prepared: Prepared, { limits, money }: Bounds): P
   const routed =
     refusalIn(share, held) ?? (held === undefined || isRefusal(held) ? prepared : holdAnswer(prepared, held));
   if (isRefusal(routed)) {
-    if (share !== undefined && !isRefusal(share)) share.settle({});
-    if (held !== undefined && !isRefusal(held)) held.settle();
+    known(share)?.settle({});
+    known(held)?.settle();
     return routed;
   }
   return { routed, share: known(share), held: known(held) };
@@ -43,11 +43,25 @@ async function settleBoth(
   pending: ReturnType<CallLimits['admit']>,
   reserving: Promise<HeldMoney | Refusal | undefined> | undefined,
 ): Promise<readonly [LimitShare | Refusal | undefined, HeldMoney | Refusal | undefined]> {
+  // Nearly always the share is there at once.
+  if (!(pending instanceof Promise)) {
+    try {
+      return [pending, await reserving];
+    } catch (error) {
+      known(pending)?.settle({});
+      throw error;
+    }
+  }
   const [share, held] = await Promise.allSettled([pending, reserving]);
-  if (share.status === 'fulfilled' && held.status === 'fulfilled') return [share.value, held.value];
-  if (share.status === 'fulfilled' && share.value !== undefined && !isRefusal(share.value)) share.value.settle({});
-  if (held.status === 'fulfilled' && held.value !== undefined && !isRefusal(held.value)) held.value.settle();
-  throw share.status === 'rejected' ? share.reason : held.status === 'rejected' ? held.reason : new Error();
+  if (share.status === 'rejected') {
+    if (held.status === 'fulfilled') known(held.value)?.settle();
+    throw share.reason;
+  }
+  if (held.status === 'rejected') {
+    known(share.value)?.settle({});
+    throw held.reason;
+  }
+  return [share.value, held.value];
 }
 
 function refusalIn(...parts: readonly (LimitShare | HeldMoney | Refusal | undefined)[]): Refusal | undefined {
