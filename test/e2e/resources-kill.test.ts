@@ -62,8 +62,14 @@ async function reserved(): Promise<bigint> {
   return parseUnits(wallet.reserved);
 }
 
+/** Read at once: lines go from the one to the other all the while. */
 async function spentAndReserved(): Promise<bigint> {
-  return parseUnits(CREDIT) - (await readBalance(customer.platform, customer.tenant.token)) + (await reserved());
+  const { platform, tenant } = customer;
+  const { wallet } = await platform.query<{ wallet: { balance: string; reserved: string } }>(
+    '{ wallet { balance reserved } }',
+    tenant.token,
+  );
+  return parseUnits(CREDIT) - parseUnits(wallet.balance) + parseUnits(wallet.reserved);
 }
 
 const recordFolder = (): string => join(distribution.home, 'data-plane-1', 'batches');
