@@ -16,8 +16,7 @@ export interface ProxyCaller {
 
 /**
  * Makes calls whose bodies are no JSON: forms, and what is passed through; over http-proxy-middleware. The body was received
- * whole before, under the same limits as any other; the answer goes through the same
- * {@link Exchange}.
+ * whole before, under the same limits as other calls; the answer goes through the same {@link Exchange}.
  */
 export function createProxyCaller({ timeouts, addresses, allowH2, warm }: WarmCallerOptions): ProxyCaller {
   const calls = new WeakMap<IncomingMessage, ProxyCall>();

@@ -4,7 +4,7 @@ export interface Cleanup {
   run(): Promise<void>;
 }
 
-export function createCleanup(): Cleanup {
+function createCleanup(): Cleanup {
   const undos: (() => Promise<void> | void)[] = [];
   async function run(): Promise<void> {
     for (let undo = undos.pop(); undo !== undefined; undo = undos.pop()) {
@@ -27,4 +27,27 @@ export function createCleanup(): Cleanup {
     },
     run,
   };
+}
+
+/** Runs a bench, and undoes whatever it has started, however it ends. A fault is told, and is the exit code. */
+export async function runWithCleanup(bench: (cleanup: Cleanup) => Promise<void>): Promise<void> {
+  const cleanup = createCleanup();
+  try {
+    await bench(cleanup);
+  } catch (error) {
+    process.exitCode = 1;
+    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  } finally {
+    await cleanup.run();
+  }
+}
+
+/** @returns what the command line says; where it cannot be read the process ends with 2, and says how it is used */
+export function readOrExplain<Options>(read: (argv: readonly string[]) => Options, usage: string): Options {
+  try {
+    return read(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n${usage}\n`);
+    process.exit(2);
+  }
 }

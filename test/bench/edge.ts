@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RoutingStrategy } from '@pingtoken/shared/route-policy';
 import { makeSelfSigned } from '../kit/self-signed.js';
 import { quantile } from '../kit/wait-for.js';
-import { createCleanup, type Cleanup } from './cleanup.js';
+import { runWithCleanup, type Cleanup } from './cleanup.js';
 import { startEdgeDataPlane } from './edge-data-plane.js';
 import { openDistance, startFront, startProvider } from './edge-network.js';
 import { table } from './report.js';
@@ -149,8 +149,7 @@ async function compareRegions(cleanup: Cleanup): Promise<void> {
   print('\nAim: at most 1.3 ×. Counted from the first call after the change: what it takes to notice is in it.');
 }
 
-const cleanup = createCleanup();
-try {
+await runWithCleanup(async (cleanup) => {
   print('# PingToken at the edge\n');
   print(`- Node ${process.versions.node}, ${process.platform} ${process.arch}, ${cpus().length} processors`);
   print(
@@ -158,9 +157,4 @@ try {
   );
   await compareCold(cleanup);
   await compareRegions(cleanup);
-} catch (error) {
-  process.exitCode = 1;
-  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-} finally {
-  await cleanup.run();
-}
+});

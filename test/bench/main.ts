@@ -1,6 +1,6 @@
 import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createCleanup, type Cleanup } from './cleanup.js';
+import { readOrExplain, runWithCleanup, type Cleanup } from './cleanup.js';
 import { measureColdStart } from './cold-start.js';
 import { plainContenders, type RunningContender } from './contenders.js';
 import { createLoad } from './load.js';
@@ -63,19 +63,5 @@ async function bench(options: BenchOptions, cleanup: Cleanup): Promise<void> {
   }
 }
 
-let options: BenchOptions;
-try {
-  options = readOptions(process.argv.slice(2));
-} catch (error) {
-  process.stderr.write(`${(error as Error).message}\n\n${USAGE}\n`);
-  process.exit(2);
-}
-const cleanup = createCleanup();
-try {
-  await bench(options, cleanup);
-} catch (error) {
-  process.exitCode = 1;
-  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-} finally {
-  await cleanup.run();
-}
+const options = readOrExplain(readOptions, USAGE);
+await runWithCleanup((cleanup) => bench(options, cleanup));

@@ -1,7 +1,7 @@
 import { cpus } from 'node:os';
 import { verifyLedger } from '../../../control-plane/billing/verify-ledger.js';
 import { openPool } from '../../../control-plane/database/sql.js';
-import { createCleanup, type Cleanup } from '../cleanup.js';
+import { readOrExplain, runWithCleanup, type Cleanup } from '../cleanup.js';
 import { table } from '../report.js';
 import { startApi } from './api.js';
 import { openMarket } from './customers.js';
@@ -72,19 +72,5 @@ function describeLatencies(latencies: readonly Latency[]): string {
   return `\n${table(['question', 'first, ms', 'median', 'slowest'], rows)}`;
 }
 
-let options: LedgerOptions;
-try {
-  options = readLedgerOptions(process.argv.slice(2));
-} catch (error) {
-  process.stderr.write(`${(error as Error).message}\n\n${LEDGER_USAGE}\n`);
-  process.exit(2);
-}
-const cleanup = createCleanup();
-try {
-  await bench(options, cleanup);
-} catch (error) {
-  process.exitCode = 1;
-  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-} finally {
-  await cleanup.run();
-}
+const options = readOrExplain(readLedgerOptions, LEDGER_USAGE);
+await runWithCleanup((cleanup) => bench(options, cleanup));
